@@ -1,0 +1,1 @@
+"""Services of type LoadBalancer for Kubernetes clusters on your own machines."""

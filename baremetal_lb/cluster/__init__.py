@@ -1,0 +1,1 @@
+"""Core Kubernetes objects, parsed once at the edge into small frozen views."""

@@ -1,0 +1,126 @@
+"""A Service, reduced to what decides its addresses and who announces them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from baremetal_lb.addresses import Address, Family, family_of, parse_address
+
+LOAD_BALANCER_CLASS = "baremetal-lb.io/load-balancer"
+"""The `spec.loadBalancerClass` that is ours; Services without any class are ours too."""
+
+
+class ServiceKey(NamedTuple):
+    """Namespace and name of a Service."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class FamilyPolicy(StrEnum):
+    """`spec.ipFamilyPolicy` (KEP-563)."""
+
+    SINGLE_STACK = "SingleStack"
+    PREFER_DUAL_STACK = "PreferDualStack"
+    REQUIRE_DUAL_STACK = "RequireDualStack"
+
+
+class TrafficPolicy(StrEnum):
+    """`spec.externalTrafficPolicy`."""
+
+    CLUSTER = "Cluster"
+    LOCAL = "Local"
+
+
+class Port(NamedTuple):
+    """What two Services on one address may not both have."""
+
+    protocol: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """What we use of a Service. `ingress` holds the addresses of its status."""
+
+    key: ServiceKey
+    uid: str
+    resource_version: str
+    created_at: datetime
+    is_load_balancer: bool
+    load_balancer_class: str | None
+    families: tuple[Family, ...]
+    family_policy: FamilyPolicy
+    has_cluster_ip: bool
+    traffic_policy: TrafficPolicy
+    load_balancer_ip: str
+    annotations: Mapping[str, str]
+    labels: Mapping[str, str]
+    selector: Mapping[str, str]
+    ports: tuple[Port, ...]
+    ingress: tuple[Address, ...]
+    conditions: tuple[Mapping[str, Any], ...]
+    deleting: bool
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it wants a load balancer and leaves the choice open or names us."""
+        return self.is_load_balancer and self.load_balancer_class in {None, LOAD_BALANCER_CLASS}
+
+
+OUR_ANNOTATION_PREFIXES = ("baremetal-lb.io/", "metallb.io/", "metallb.universe.tf/")
+
+
+def parse_service(raw: Mapping[str, Any]) -> ServiceView:
+    """Reduce an API server's Service; what a field's absence means follows the API's defaults."""
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    cluster_ips = [ip for ip in spec.get("clusterIPs") or [] if ip and ip != "None"]
+    return ServiceView(
+        key=ServiceKey(metadata["namespace"], metadata["name"]),
+        uid=metadata.get("uid", ""),
+        resource_version=metadata.get("resourceVersion", ""),
+        created_at=parse_time(metadata.get("creationTimestamp")),
+        is_load_balancer=spec.get("type") == "LoadBalancer",
+        load_balancer_class=spec.get("loadBalancerClass"),
+        families=tuple(Family(word) for word in spec.get("ipFamilies") or ()),
+        family_policy=FamilyPolicy(spec.get("ipFamilyPolicy") or FamilyPolicy.SINGLE_STACK),
+        has_cluster_ip=bool(cluster_ips),
+        traffic_policy=TrafficPolicy(spec.get("externalTrafficPolicy") or TrafficPolicy.CLUSTER),
+        load_balancer_ip=spec.get("loadBalancerIP") or "",
+        annotations={
+            name: value
+            for name, value in (metadata.get("annotations") or {}).items()
+            if name.startswith(OUR_ANNOTATION_PREFIXES)
+        },
+        labels=metadata.get("labels") or {},
+        selector=spec.get("selector") or {},
+        ports=tuple(Port(port.get("protocol", "TCP"), port["port"]) for port in spec.get("ports") or ()),
+        ingress=_parse_ingress(status),
+        conditions=tuple(status.get("conditions") or ()),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def parse_time(text: str | None) -> datetime:
+    """Parse an API server's timestamp; an object without one counts as the oldest possible."""
+    return datetime.fromisoformat(text or "1970-01-01T00:00:00+00:00")
+
+
+def _parse_ingress(status: Mapping[str, Any]) -> tuple[Address, ...]:
+    """Take the addresses of a Service's status, one per family at most, in the order written there.
+
+    Others may have written there too: hostnames and what is no address are passed over.
+    """
+    addresses: dict[Family, Address] = {}
+    for entry in (status.get("loadBalancer") or {}).get("ingress") or ():
+        try:
+            address = parse_address(entry.get("ip", ""))
+        except ValueError:
+            continue
+        addresses.setdefault(family_of(address), address)
+    return tuple(addresses.values())

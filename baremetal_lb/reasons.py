@@ -1,0 +1,50 @@
+"""The one vocabulary of decisions: Events, conditions, metrics, logs, the CLI and the docs all use these words.
+
+A reason is a state that a user understands, never the name of a code path.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is as it is. The comment behind a word says what follows from it."""
+
+    # an address for a Service (controller)
+    ASSIGNED = "Assigned"
+    ADDRESS_KEPT = "AddressKept"
+    NO_POOLS = "NoPools"
+    POOL_EXHAUSTED = "PoolExhausted"
+    NO_POOL_FOR_FAMILY = "NoPoolForFamily"
+    NO_POOL_AUTO_ASSIGNS = "NoPoolAutoAssigns"
+    ADDRESS_NOT_IN_ANY_POOL = "AddressNotInAnyPool"
+    ADDRESS_NOT_USABLE = "AddressNotUsable"
+    ADDRESS_IN_USE = "AddressInUse"
+    INVALID_REQUEST = "InvalidRequest"
+    CONTRADICTORY_REQUEST = "ContradictoryRequest"
+    FAMILY_MISMATCH = "FamilyMismatch"
+    POOL_NOT_FOUND = "PoolNotFound"
+    POOL_BEING_DELETED = "PoolBeingDeleted"
+    PENDING_CLUSTER_IP = "PendingClusterIP"
+    RELEASED = "Released"
+
+    # a custom resource
+    VALID = "Valid"
+    INVALID_SPEC = "InvalidSpec"
+    POOL_OVERLAP = "PoolOverlap"
+    UNKNOWN_POOL = "UnknownPool"
+    POOL_IN_USE = "PoolInUse"
+
+    # announcing an address from a node (speaker)
+    ANNOUNCED = "Announced"
+    ELECTED = "Elected"
+    NOT_ELECTED = "NotElected"
+    NO_ADVERTISEMENT = "NoAdvertisement"
+    NODE_NOT_SELECTED = "NodeNotSelected"
+    NODE_EXCLUDED = "NodeExcluded"
+    NODE_NETWORK_UNAVAILABLE = "NodeNetworkUnavailable"
+    NODE_GONE = "NodeGone"
+    SPEAKER_NOT_ALIVE = "SpeakerNotAlive"
+    NO_ENDPOINT = "NoEndpoint"
+    NO_LOCAL_ENDPOINT = "NoLocalEndpoint"
+    NO_ELIGIBLE_NODE = "NoEligibleNode"
+    NO_INTERFACE = "NoInterface"
