@@ -12,6 +12,7 @@ class Reason(StrEnum):
     # an address for a Service (controller)
     ASSIGNED = "Assigned"
     ADDRESS_KEPT = "AddressKept"
+    FOREIGN_ADDRESS = "ForeignAddress"
     NO_POOLS = "NoPools"
     POOL_EXHAUSTED = "PoolExhausted"
     NO_POOL_FOR_FAMILY = "NoPoolForFamily"
@@ -32,7 +33,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     POOL_OVERLAP = "PoolOverlap"
     UNKNOWN_POOL = "UnknownPool"
-    POOL_IN_USE = "PoolInUse"
+    NO_POOL_SELECTED = "NoPoolSelected"
 
     # announcing an address from a node (speaker)
     ANNOUNCED = "Announced"
@@ -48,3 +49,10 @@ class Reason(StrEnum):
     NO_LOCAL_ENDPOINT = "NoLocalEndpoint"
     NO_ELIGIBLE_NODE = "NoEligibleNode"
     NO_INTERFACE = "NoInterface"
+
+    # an interface that cannot carry announcements (speaker)
+    INTERFACE_DOWN = "InterfaceDown"
+    INTERFACE_IS_LOOPBACK = "InterfaceIsLoopback"
+    INTERFACE_IS_PORT = "InterfaceIsPort"
+    INTERFACE_WITHOUT_ARP = "InterfaceWithoutARP"
+    INTERFACE_WITHOUT_MAC = "InterfaceWithoutMAC"

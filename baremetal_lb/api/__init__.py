@@ -1,0 +1,1 @@
+"""What users write: the custom resources and the annotations. The only package with pydantic in it."""

@@ -1,0 +1,77 @@
+"""Which spelling of an annotation counts, and what users are told of the others."""
+
+import pytest
+
+from baremetal_lb.api.annotations import Annotation, annotation, contradictions, deprecations
+from baremetal_lb.cluster.service import OUR_ANNOTATION_PREFIXES
+
+OURS = "baremetal-lb.io/addresses"
+METALLB = "metallb.io/loadBalancerIPs"
+OLD_METALLB = "metallb.universe.tf/loadBalancerIPs"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "value"),
+    [
+        pytest.param({}, None, id="none is there"),
+        pytest.param({OURS: "192.0.2.1"}, "192.0.2.1", id="ours"),
+        pytest.param({METALLB: "2001:db8::1"}, "2001:db8::1", id="MetalLB's"),
+        pytest.param({OLD_METALLB: "192.0.2.1"}, "192.0.2.1", id="MetalLB's older one"),
+        pytest.param({OLD_METALLB: "3", METALLB: "2", OURS: "1"}, "1", id="ours is the strongest"),
+        pytest.param({OLD_METALLB: "3", METALLB: "2"}, "2", id="MetalLB's present one beats its older one"),
+        pytest.param({OURS: " ", METALLB: "2"}, "2", id="a blank one does not count"),
+        pytest.param({OURS: "  192.0.2.1 "}, "192.0.2.1", id="blanks around the value do not count"),
+        pytest.param({"metallb.io/address-pool": "gold"}, None, id="another annotation is another annotation"),
+    ],
+)
+def test_the_strongest_spelling_counts(annotations: dict[str, str], value: str | None) -> None:
+    assert annotation(annotations, Annotation.ADDRESSES) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        pytest.param("baremetal-lb.io/pool", Annotation.POOL, id="our pool"),
+        pytest.param("metallb.io/address-pool", Annotation.POOL, id="MetalLB's pool"),
+        pytest.param("metallb.universe.tf/address-pool", Annotation.POOL, id="MetalLB's older pool"),
+        pytest.param("baremetal-lb.io/addresses", Annotation.ADDRESSES, id="our addresses"),
+        pytest.param("metallb.io/loadBalancerIPs", Annotation.ADDRESSES, id="MetalLB's addresses"),
+        pytest.param("metallb.universe.tf/loadBalancerIPs", Annotation.ADDRESSES, id="MetalLB's older addresses"),
+    ],
+)
+def test_a_spelling_means_one_annotation(key: str, name: Annotation) -> None:
+    assert [one for one in Annotation if annotation({key: "x"}, one) == "x"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "told"),
+    [
+        pytest.param({OURS: "192.0.2.1", METALLB: "192.0.2.1"}, [], id="the same value twice"),
+        pytest.param({OURS: "192.0.2.1,2001:db8::1", METALLB: "2001:db8::1, 192.0.2.1"}, [], id="another order"),
+        pytest.param(
+            {OURS: "192.0.2.1", METALLB: "192.0.2.2"},
+            [f"annotations {OURS} and {METALLB} differ; {OURS} counts, remove {METALLB}"],
+            id="two values",
+        ),
+        pytest.param(
+            {OURS: "192.0.2.1", METALLB: "192.0.2.2", OLD_METALLB: "192.0.2.3"},
+            [
+                f"annotations {OURS} and {METALLB} differ; {OURS} counts, remove {METALLB}",
+                f"annotations {OURS} and {OLD_METALLB} differ; {OURS} counts, remove {OLD_METALLB}",
+            ],
+            id="three values",
+        ),
+        pytest.param({OURS: "gold", "metallb.io/address-pool": "silver"}, [], id="two different annotations"),
+    ],
+)
+def test_contradictions_are_told(annotations: dict[str, str], told: list[str]) -> None:
+    assert [str(one) for one in contradictions(annotations)] == told
+
+
+def test_deprecated_spellings_are_told_with_their_replacement() -> None:
+    annotations = {OLD_METALLB: "192.0.2.1", "metallb.io/address-pool": "gold"}
+    assert [str(one) for one in deprecations(annotations)] == [f"annotation {OLD_METALLB} is deprecated; use {OURS}"]
+
+
+def test_the_view_of_a_service_keeps_every_spelling() -> None:
+    assert all(key.startswith(OUR_ANNOTATION_PREFIXES) for name in Annotation for key in name.spellings)
