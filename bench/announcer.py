@@ -1,0 +1,87 @@
+"""An L2 driver alone in a process, driven by lines of JSON: what benches and lab tests of packets run.
+
+stdin:  {"desired": {"192.0.2.10": [], "2001:db8::10": ["eth0"]}} is the complete set of announcements;
+        {"report": true} asks for the state of things and what was counted.
+stdout: {"ready": true} once it runs; {"report": {...}} in answer.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from baremetal_lb.addresses import parse_address
+from baremetal_lb.l2.io import L2Driver
+from baremetal_lb.l2.responder import Announcement
+
+TIMER_SECONDS = 0.1
+
+
+class Lateness:
+    """How late the event loop wakes a timer, at worst since it was last asked."""
+
+    def __init__(self) -> None:
+        self._worst = 0.0
+
+    async def watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TIMER_SECONDS
+            await asyncio.sleep(TIMER_SECONDS)
+            self._worst = max(self._worst, loop.time() - due)
+
+    def take_ms(self) -> float:
+        worst, self._worst = self._worst, 0.0
+        return worst * 1000
+
+
+async def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    lateness = Lateness()
+    async with L2Driver() as driver, asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(lateness.watch())
+        print_event("ready", value=True)
+        async for command in commands():
+            if "desired" in command:
+                driver.set_desired(
+                    {
+                        parse_address(text): Announcement(frozenset(interfaces))
+                        for text, interfaces in command["desired"].items()
+                    }
+                )
+            else:
+                print_event("report", report(driver, lateness))
+        watching.cancel()
+
+
+async def commands() -> AsyncIterator[dict[str, Any]]:
+    reader = asyncio.StreamReader(limit=1 << 24)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async for line in reader:
+        yield json.loads(line)
+
+
+def report(driver: L2Driver, lateness: Lateness) -> dict[str, Any]:
+    status = Path("/proc/self/status").read_text()
+    return {
+        "interfaces": {one.name: one.mac.hex(":") for one in driver.interfaces()},
+        "replies": {f"{one.address}": one.replies for one in driver.holdings()},
+        "announcements": {f"{one.address}": one.announcements for one in driver.holdings()},
+        "received": driver.counts.received,
+        "malformed": {reason.value: count for reason, count in driver.counts.malformed.items()},
+        "send_failures": driver.counts.send_failures,
+        "lateness_ms": lateness.take_ms(),
+        "rss_mb": int(status.partition("VmRSS:")[2].split()[0]) / 1024,
+    }
+
+
+def print_event(kind: str, value: object) -> None:
+    print(json.dumps({kind: value}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
