@@ -1,0 +1,108 @@
+"""Requests to a lab's API server from outside its namespaces, as its administrator.
+
+Plain and blocking, for tests and for bringing a lab up, where a kubectl costs a tenth of a second. One connection per
+request: the API server may be killed at any time, and then a kept connection is only a surprise.
+"""
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from baremetal_lb.lab.errors import LabError
+from baremetal_lb.lab.names import LabPaths
+from baremetal_lb.lab.netns import inside
+from baremetal_lb.lab.topology import API_PORT, CONTROL_PLANE
+from baremetal_lb.lab.users import ADMIN
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class RequestError(LabError):
+    """The API server's refusal; `status` is 0 where no answer came."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}" if status else message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a kubeconfig of ours says."""
+
+    host: str
+    authority: str
+    token: str
+
+
+def read_credentials(paths: LabPaths, user: str = ADMIN.kubeconfig) -> Credentials:
+    """Read one of the kubeconfigs that the lab wrote."""
+    raw = json.loads(paths.kubeconfig(user).read_text())
+    cluster = raw["clusters"][0]["cluster"]
+    return Credentials(
+        host=cluster["server"].removeprefix("https://").rpartition(":")[0],
+        authority=base64.b64decode(cluster["certificate-authority-data"]).decode(),
+        token=raw["users"][0]["user"]["token"],
+    )
+
+
+def request(
+    paths: LabPaths, method: str, path: str, body: Any = None, *, content_type: str = "application/json"
+) -> Any:
+    """Ask the API server and answer its JSON; raise RequestError."""
+    credentials = read_credentials(paths)
+    headers = {"Authorization": f"Bearer {credentials.token}", "Accept": "application/json"}
+    if body is not None:
+        headers["Content-Type"] = content_type
+    status, answer = _exchange(
+        paths, credentials, (method, path, json.dumps(body) if body is not None else None, headers)
+    )
+    if status >= 400:
+        raise RequestError(status, _message(answer))
+    try:
+        return json.loads(answer)
+    except ValueError:
+        return answer.decode()
+
+
+def _exchange(
+    paths: LabPaths, credentials: Credentials, question: tuple[str, str, str | None, Mapping[str, str]]
+) -> tuple[int, bytes]:
+    method, path, body, headers = question
+    try:
+        connection = _connect(paths, credentials)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers))
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        raise RequestError(0, f"{method} {path}: {error or type(error).__name__}") from error
+
+
+def _connect(paths: LabPaths, credentials: Credentials) -> http.client.HTTPSConnection:
+    address = (credentials.host, API_PORT)
+    plain = inside(
+        paths.namespace(CONTROL_PLANE), lambda: socket.create_connection(address, timeout=REQUEST_TIMEOUT_SECONDS)
+    )
+    context = ssl.create_default_context(cadata=credentials.authority)
+    connection = http.client.HTTPSConnection(*address, timeout=REQUEST_TIMEOUT_SECONDS)
+    try:
+        connection.sock = context.wrap_socket(plain, server_hostname=credentials.host)
+    except BaseException:
+        plain.close()
+        raise
+    return connection
+
+
+def _message(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.decode(errors="replace")

@@ -1,0 +1,80 @@
+"""One lab for the whole run, whole again after each file, and the evidence of every failure in .lab-failures/."""
+
+import os
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from baremetal_lb.lab.errors import LabError
+from baremetal_lb.lab.lab import Lab
+from baremetal_lb.lab.state import lab_names
+
+FAILURES = Path(".lab-failures")
+HERE = Path(__file__).parent
+OUR_LAB = f"pytest{os.getpid()}"
+LAB_OF_A_RUN = re.compile(r"(?:pytest|second)(\d+)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("lab")
+
+
+@pytest.fixture(scope="session")
+def bare_lab() -> Iterator[Lab]:
+    """Three nodes and two clients, without the product."""
+    _sweep()
+    with Lab(OUR_LAB, nodes=3, clients=2, audit=True) as lab:
+        yield lab
+
+
+def _sweep() -> None:
+    """Take down what an earlier run left that was killed."""
+    for name in lab_names():
+        match = LAB_OF_A_RUN.fullmatch(name)
+        if match and not Path("/proc", match[1]).exists():
+            Lab(name).down()
+
+
+@pytest.fixture(scope="session")
+def lab(bare_lab: Lab) -> Lab:
+    """The same lab with the product installed."""
+    bare_lab.install()
+    return bare_lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def whole_again() -> Iterator[None]:
+    """Mend what a file broke, so that the next one starts on a whole lab."""
+    yield
+    if OUR_LAB in lab_names():
+        Lab.attach(OUR_LAB).heal_all()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and call.excinfo is not None:
+        for lab in _labs_of(item):
+            report.sections.append(("lab", _keep_evidence(item, lab)))
+    return report
+
+
+def _labs_of(item: pytest.Item) -> list[Lab]:
+    """The labs that a test uses, each once."""
+    values = getattr(item, "funcargs", {}).values()
+    return list({lab.paths.name: lab for lab in values if isinstance(lab, Lab)}.values())
+
+
+def _keep_evidence(item: pytest.Item, lab: Lab) -> str:
+    directory = FAILURES / re.sub(r"[^\w.-]+", "_", item.nodeid) / lab.paths.name
+    try:
+        lab.collect(directory)
+    except (LabError, OSError) as error:
+        return f"no evidence of lab {lab.paths.name!r}: {error}"
+    return f"logs, neighbour tables and objects of lab {lab.paths.name!r} are in {directory.resolve()}"
