@@ -1,0 +1,1 @@
+"""Who gets which address: pure decisions over pools, requests and a ledger."""

@@ -1,0 +1,1 @@
+"""The controller process: watches Services and our resources, assigns addresses, says why where it can't."""

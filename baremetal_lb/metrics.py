@@ -1,0 +1,178 @@
+"""Every Prometheus metric we export. Each process makes its own set, in a registry of its own."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+PREFIX = "baremetal_lb"
+
+
+# --- controller -------------------------------------------------------------------------------------------------------
+
+
+class ControllerMetrics:
+    """What the controller counts."""
+
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        self.registry = registry
+        Info(f"{PREFIX}_build", "What runs.", registry=registry).info({"version": version})
+        self.pool_addresses_total = Gauge(
+            f"{PREFIX}_pool_addresses",
+            "Addresses that the pool may give out.",
+            ["pool", "family"],
+            registry=registry,
+        )
+        self.pool_addresses_assigned = Gauge(
+            f"{PREFIX}_pool_addresses_assigned",
+            "Addresses of the pool that Services hold.",
+            ["pool", "family"],
+            registry=registry,
+        )
+        self.pool_addresses_available = Gauge(
+            f"{PREFIX}_pool_addresses_available",
+            "Addresses that the pool can still give.",
+            ["pool", "family"],
+            registry=registry,
+        )
+        self.services = Gauge(
+            f"{PREFIX}_services",
+            "Services of type LoadBalancer that are ours, by what was decided on them.",
+            ["reason"],
+            registry=registry,
+        )
+        self.allocation_seconds = Histogram(
+            f"{PREFIX}_allocation_seconds",
+            "From the change of a Service to its new address in the status.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
+        self.writes = Counter(
+            f"{PREFIX}_api_writes",
+            "Writes to the API server, by what was written and how it ended.",
+            ["what", "result"],
+            registry=registry,
+        )
+        self.events_dropped = Counter(
+            f"{PREFIX}_events_dropped", "Events not told because too many were waiting.", registry=registry
+        )
+        self.watch_reconnects = Gauge(
+            f"{PREFIX}_watch_reconnects", "How often a watch was lost since the start.", ["kind"], registry=registry
+        )
+        self.config_problems = Gauge(
+            f"{PREFIX}_config_problems",
+            "Faults of custom resources, by kind and reason.",
+            ["kind", "reason"],
+            registry=registry,
+        )
+
+
+# --- speaker ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedAddress:
+    """An address that the responder holds on an interface, with what it sent for it."""
+
+    services: tuple[str, ...]
+    address: str
+    interface: str
+    replies: int
+    announcements: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerSnapshot:
+    """What a speaker is doing at the moment of a scrape, read from where it is done."""
+
+    announced: Iterable[AnnouncedAddress] = ()
+    addresses_by_reason: Mapping[str, int] = field(default_factory=dict)
+    speakers_alive: int = 0
+    view_trusted: bool = False
+    frames_received: int = 0
+    frames_malformed: Mapping[str, int] = field(default_factory=dict)
+    send_failures: Mapping[str, int] = field(default_factory=dict)
+    watch_reconnects: Mapping[str, int] = field(default_factory=dict)
+
+
+class SpeakerMetrics:
+    """What a speaker counts itself."""
+
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        self.registry = registry
+        Info(f"{PREFIX}_build", "What runs.", registry=registry).info({"version": version})
+        self.decisions = Counter(
+            f"{PREFIX}_election_decisions",
+            "Decisions on who announces an address, by the reason they came to.",
+            ["reason"],
+            registry=registry,
+        )
+        self.takeovers = Counter(
+            f"{PREFIX}_takeovers", "Addresses that this node began to announce.", registry=registry
+        )
+        self.lease_writes = Counter(
+            f"{PREFIX}_lease_writes", "Renewals of this node's Lease, by how they ended.", ["result"], registry=registry
+        )
+        self.events = Counter(
+            f"{PREFIX}_events", "Events for users, by what became of them.", ["result"], registry=registry
+        )
+        self.decision_seconds = Histogram(
+            f"{PREFIX}_decision_seconds",
+            "How long one round of decisions took.",
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+            registry=registry,
+        )
+
+
+class SpeakerCollector(Collector):
+    """Turns a snapshot, taken at the time of the scrape, into metrics: no series outlives what it tells of."""
+
+    def __init__(self, snapshot: Callable[[], SpeakerSnapshot]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric that is read rather than counted."""
+        now = self._snapshot()
+        yield from _announced(now.announced)
+        yield _by("addresses", "Addresses of Services, by what was decided.", "reason", now.addresses_by_reason)
+        yield GaugeMetricFamily(f"{PREFIX}_speakers_alive", "Living speakers that we know.", now.speakers_alive)
+        yield GaugeMetricFamily(
+            f"{PREFIX}_view_trusted", "1 while our own renewals come back to us.", int(now.view_trusted)
+        )
+        yield CounterMetricFamily(f"{PREFIX}_frames_received", "Frames the filters let through.", now.frames_received)
+        yield _count("frames_malformed", "Malformed frames, dropped.", "reason", now.frames_malformed)
+        yield _count("send_failures", "Frames that the kernel refused.", "error", now.send_failures)
+        yield _by("watch_reconnects", "How often a watch was lost since the start.", "kind", now.watch_reconnects)
+
+
+def _announced(announced: Iterable[AnnouncedAddress]) -> Iterator[Metric]:
+    holder = GaugeMetricFamily(
+        f"{PREFIX}_speaker_announced",
+        "1 for each address that this node announces.",
+        labels=["service", "address", "interface"],
+    )
+    labels = ["address", "interface"]
+    replies = CounterMetricFamily(f"{PREFIX}_replies", "Questions (ARP, NDP) answered.", labels=labels)
+    sent = CounterMetricFamily(f"{PREFIX}_announcements", "Unasked announcements sent.", labels=labels)
+    for one in announced:
+        for service in one.services:
+            holder.add_metric([service, one.address, one.interface], 1)
+        replies.add_metric([one.address, one.interface], one.replies)
+        sent.add_metric([one.address, one.interface], one.announcements)
+    yield from (holder, replies, sent)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _count(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family

@@ -1,0 +1,101 @@
+"""Settings of the processes: every default lives here, with its why. Flags and environment are read in `cli/`."""
+
+from dataclasses import dataclass
+
+SYSTEM_NAMESPACE = "baremetal-lb-system"
+"""Where our own objects live."""
+
+CONTROLLER_PORT = 7472
+SPEAKER_PORT = 7473
+"""Metrics and health. Two numbers, since both may run on the network of one node."""
+
+EXCLUDED_INTERFACES = "docker|podman|cbr|virbr|lxc|veth|cali|cilium|tunl|flannel|kube-ipvs|cni|weave|nodelocaldns|dummy"
+"""How the names of interfaces begin (a regular expression) that belong to containers, tunnels and virtual machines:
+nothing is announced there unless an L2Advertisement names the interface."""
+
+RENEW_SECONDS = 1.0
+LEASE_SECONDS = 3.0
+"""A speaker that is silent for so long is dead. With n nodes the API server sees n writes a second and shows each to n
+watchers, so large clusters may want longer times."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """How the controller works. Times are in seconds."""
+
+    port: int = CONTROLLER_PORT
+
+    patches_in_flight: int = 32
+    """More gains nothing: an API server on two cores answers about 1,100 status patches a second at 32."""
+
+    events_in_flight: int = 4
+    """Few, so that telling never slows down assigning."""
+
+    events_queued: int = 10_000
+    """An Event is a courtesy: beyond this many the newest are dropped and counted."""
+
+    decisions_per_turn: int = 32
+    """After this many the event loop gets its turn: about a millisecond's work."""
+
+    relist_seconds: float = 60.0
+    """Our own resources are listed this often even where nothing was heard of a change."""
+
+    publish_seconds: float = 1.0
+    """Pool counters are written at most this often, however many addresses are given meanwhile."""
+
+    first_backoff_seconds: float = 0.2
+    last_backoff_seconds: float = 10.0
+    """Between two tries of a failed write; it doubles each time."""
+
+    quiet_start_seconds: float = 10.0
+    """kopf is imported once the first assignments are out, or after this long: it costs half a second."""
+
+    stale_seconds: float = 30.0
+    """A reconciler that has not turned for so long is stuck, and the process is to be restarted."""
+
+    stop_seconds: float = 5.0
+    """What is on its way to the API server gets this long to arrive before the process ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerSettings:
+    """How the speaker of one node works. Times are in seconds."""
+
+    node: str
+    namespace: str = SYSTEM_NAMESPACE
+    port: int = SPEAKER_PORT
+
+    renew_seconds: float = RENEW_SECONDS
+    lease_seconds: float = LEASE_SECONDS
+
+    linger_seconds: float = 1.0
+    """After its Lease is released a speaker answers for so long, while the others take over. They need some 50 ms; and
+    they announce for 2 s, so the last word on the segment is theirs."""
+
+    settle_seconds: float = 5.0
+    """That nobody announces an address is told after this long: new Services have no endpoints for a moment."""
+
+    events_queued: int = 1_000
+    """An Event is a courtesy: beyond this many the newest are dropped and counted."""
+
+    events_per_second: float = 20.0
+    """So that a takeover of thousands of addresses does not hurt the API server just when it is needed most."""
+
+    decisions_per_turn: int = 200
+    """After this many the event loop gets its turn, so that ARP questions wait a few milliseconds at most."""
+
+    turn_seconds: float = 1.0
+    """The reconciler turns at least this often, so that one that stands still can be told from one at rest."""
+
+    stale_seconds: float = 15.0
+    """A reconciler that has not turned for so long is stuck, and the process is to be restarted."""
+
+    @property
+    def renew_timeout_seconds(self) -> float:
+        """Shorter than the interval: a renewal that hangs must not hold up the next one."""
+        return 0.9 * self.renew_seconds
+
+    @property
+    def trust_seconds(self) -> float:
+        """How long we take ourselves for connected without seeing a renewal of our own (see election/liveness.py)."""
+        return self.lease_seconds - self.renew_seconds
