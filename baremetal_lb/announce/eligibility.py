@@ -1,0 +1,103 @@
+"""Whether a node may announce an address: ordered checks, and the first "no" is the node's reason.
+
+The checks of a node look only at the node and the advertisements, so one pass over the nodes serves every address
+with the same advertisements. Those of the Services look at where the Services of one address have endpoints.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+
+from baremetal_lb.announce.model import NodeFacts, Served
+from baremetal_lb.cluster.service import TrafficPolicy
+from baremetal_lb.config.model import L2Advertisement
+from baremetal_lb.election.rendezvous import Candidates
+from baremetal_lb.reasons import Reason
+
+NodeCheck = Callable[[NodeFacts, tuple[L2Advertisement, ...]], Reason | None]
+
+
+def node_exists(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason | None:
+    """A Lease may outlive its Node for a moment."""
+    return Reason.NODE_GONE if node.view is None else None
+
+
+def speaker_is_alive(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason | None:
+    """Somebody must be there to answer."""
+    return None if node.speaker_alive else Reason.SPEAKER_NOT_ALIVE
+
+
+def node_is_not_excluded(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason | None:
+    """The well-known label keeps a node out of every load balancer."""
+    return Reason.NODE_EXCLUDED if node.view and node.view.excluded else None
+
+
+def node_has_network(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason | None:
+    """A node whose pod network is not set up can't forward."""
+    return Reason.NODE_NETWORK_UNAVAILABLE if node.view and node.view.network_unavailable else None
+
+
+def address_is_advertised(_: NodeFacts, advertisements: tuple[L2Advertisement, ...]) -> Reason | None:
+    """Some advertisement must select the address's pool."""
+    return None if advertisements else Reason.NO_ADVERTISEMENT
+
+
+def node_is_selected(node: NodeFacts, advertisements: tuple[L2Advertisement, ...]) -> Reason | None:
+    """One of the advertisements must select the node."""
+    return None if _selecting(node, advertisements) else Reason.NODE_NOT_SELECTED
+
+
+def node_has_interface(node: NodeFacts, advertisements: tuple[L2Advertisement, ...]) -> Reason | None:
+    """The node must have one of the interfaces that the advertisements name for it."""
+    return None if interfaces_for(node, advertisements) else Reason.NO_INTERFACE
+
+
+NODE_CHECKS: tuple[NodeCheck, ...] = (
+    node_exists,
+    speaker_is_alive,
+    node_is_not_excluded,
+    node_has_network,
+    address_is_advertised,
+    node_is_selected,
+    node_has_interface,
+)
+
+
+def node_refusal(node: NodeFacts, advertisements: tuple[L2Advertisement, ...]) -> Reason | None:
+    """Give the first reason against the node, whatever the Services."""
+    return next((reason for check in NODE_CHECKS if (reason := check(node, advertisements))), None)
+
+
+def interfaces_for(node: NodeFacts, advertisements: Iterable[L2Advertisement]) -> frozenset[str]:
+    """Choose the interfaces to announce on: what any of the advertisements that select the node asks for.
+
+    One that names no interface asks for the usual ones.
+    """
+    selecting = _selecting(node, advertisements)
+    named = frozenset().union(*(one.interfaces for one in selecting))
+    usual = node.interfaces.usual
+    wanted_usual = usual if any(not one.interfaces for one in selecting) else usual & named
+    return wanted_usual | (node.interfaces.by_name & named)
+
+
+def services_refusal(services: Collection[Served]) -> Reason | None:
+    """Give the reason against every node where no Service of the address has an endpoint."""
+    return None if any(one.endpoints.anywhere for one in services) else Reason.NO_ENDPOINT
+
+
+def able_to_serve(eligible: Candidates, services: Iterable[Served]) -> Candidates:
+    """Keep the nodes that can serve the most of the Services.
+
+    With the Cluster policy every node can, with Local those that have an endpoint. Services that share an address
+    thus get one set of candidates, and never two holders. One without any endpoint has no say.
+    """
+    serving = [one for one in services if one.endpoints.anywhere]
+    local = [one.endpoints.nodes for one in serving if one.policy is TrafficPolicy.LOCAL]
+    served = Counter(node for nodes in local for node in nodes if node in eligible)
+    if not served:
+        return eligible if len(local) < len(serving) else Candidates()
+    most = max(served.values())
+    return Candidates(node for node, count in served.items() if count == most)
+
+
+def _selecting(node: NodeFacts, advertisements: Iterable[L2Advertisement]) -> list[L2Advertisement]:
+    return [one for one in advertisements if one.selects_node(node.labels)]

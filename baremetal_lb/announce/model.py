@@ -1,0 +1,65 @@
+"""What a decision about an address is made of, and what comes out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from baremetal_lb.addresses import Address
+from baremetal_lb.cluster.endpoints import EndpointsView
+from baremetal_lb.cluster.lease import OfferedInterfaces
+from baremetal_lb.cluster.node import NodeView
+from baremetal_lb.cluster.service import TrafficPolicy
+from baremetal_lb.config.model import L2Advertisement
+from baremetal_lb.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node and its speaker. `view` is None where the Node object is gone but its speaker's Lease is not."""
+
+    name: str
+    view: NodeView | None
+    speaker_alive: bool
+    interfaces: OfferedInterfaces = field(default_factory=OfferedInterfaces)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The Node's labels."""
+        return self.view.labels if self.view else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One Service on an address, as far as it matters to who announces it."""
+
+    policy: TrafficPolicy
+    endpoints: EndpointsView
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What an address asks of a node: the advertisements that select its pool, and the Services on it."""
+
+    address: Address
+    advertisements: tuple[L2Advertisement, ...]
+    services: tuple[Served, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who announces an address, and on which of its interfaces.
+
+    `reporter` is the node whose speaker tells the user: the holder, or without one the first of those alive.
+    """
+
+    holder: str | None
+    reason: Reason
+    interfaces: frozenset[str] = frozenset()
+    reporter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with every node's part in it, for people."""
+
+    decision: Decision
+    nodes: Mapping[str, Reason] = field(default_factory=dict)

@@ -1,0 +1,111 @@
+"""This node's Lease: created, renewed each second, and let go on a graceful stop.
+
+A task of its own with timeouts shorter than the interval, so that nothing else of the speaker makes it look dead. It
+never backs off: after an outage all speakers must be back within the grace that each gives the others.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from baremetal_lb.cluster.lease import OfferedInterfaces, held, lease_name, new_lease, released
+from baremetal_lb.kube.client import ApiError, KubeClient
+from baremetal_lb.metrics import SpeakerMetrics
+from baremetal_lb.settings import SpeakerSettings
+
+log = structlog.get_logger()
+
+
+class OwnLease:
+    """Says for one run of the speaker, which is its `identity`, that it is alive."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: SpeakerSettings,
+        identity: str,
+        metrics: SpeakerMetrics,
+        offered: Callable[[], OfferedInterfaces],
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._identity = identity
+        self._metrics = metrics
+        self._offered = offered
+        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
+        self._path = f"{self._collection}/{lease_name(settings.node)}"
+        self._lease: dict[str, Any] | None = None
+        self._due = asyncio.Event()
+        self._is_failing = False
+
+    def renew_soon(self) -> None:
+        """Renew before the interval is over: what the Lease says has changed."""
+        self._due.set()
+
+    async def keep(self) -> None:
+        """Renew for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._due.clear()
+            next_at = loop.time() + self._settings.renew_seconds
+            await self._attempt(self._renew)
+            try:
+                async with asyncio.timeout_at(next_at):
+                    await self._due.wait()
+            except TimeoutError:
+                continue
+
+    async def release(self) -> None:
+        """Let go, so that the others take over at once. Where that fails they do when the Lease expires."""
+        await self._attempt(self._release)
+
+    async def _attempt(self, write: Callable[[], Any]) -> None:
+        try:
+            async with asyncio.timeout(self._settings.renew_timeout_seconds):
+                await write()
+        except (ApiError, TimeoutError) as error:
+            self._lease = None
+            self._metrics.lease_writes.labels("failed").inc()
+            if not self._is_failing:
+                log.warning("lease not renewed", error=str(error) or type(error).__name__)
+            self._is_failing = True
+        else:
+            self._metrics.lease_writes.labels("ok").inc()
+            if self._is_failing:
+                log.info("lease renewed again")
+            self._is_failing = False
+
+    async def _renew(self) -> None:
+        if self._lease is not None:
+            try:
+                await self._hold(self._lease)
+            except ApiError as error:
+                if error.status not in {404, 409}:
+                    raise
+            else:
+                return
+        await self._hold(await self._find_or_create())
+
+    async def _hold(self, lease: dict[str, Any]) -> None:
+        now, seconds = datetime.now(UTC), self._settings.lease_seconds
+        body = held(lease, self._identity, at=now, seconds=seconds, interfaces=self._offered())
+        self._lease = await self._client.replace(self._path, body)
+
+    async def _release(self) -> None:
+        if self._lease is None or self._lease["spec"].get("holderIdentity") != self._identity:
+            return
+        self._lease = await self._client.replace(self._path, released(self._lease))
+        log.info("lease released")
+
+    async def _find_or_create(self) -> dict[str, Any]:
+        try:
+            return await self._client.get(self._path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        node = await self._client.get(f"/api/v1/nodes/{self._settings.node}")
+        lease = new_lease(self._settings.namespace, self._settings.node, node["metadata"]["uid"])
+        return await self._client.create(self._collection, lease)

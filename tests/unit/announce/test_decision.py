@@ -1,0 +1,158 @@
+from dataclasses import replace
+from ipaddress import ip_address
+from time import process_time
+
+import pytest
+
+from baremetal_lb.addresses import Address, AddressRange
+from baremetal_lb.announce.decision import Electorate, advertisements_for, decide_l2, explain_l2
+from baremetal_lb.announce.model import Decision, Demand, NodeFacts, Served
+from baremetal_lb.cluster.endpoints import EndpointsView
+from baremetal_lb.cluster.lease import OfferedInterfaces
+from baremetal_lb.cluster.node import NodeView
+from baremetal_lb.cluster.service import TrafficPolicy
+from baremetal_lb.config.model import Config, L2Advertisement, Pool
+from baremetal_lb.election.rendezvous import Candidates
+from baremetal_lb.reasons import Reason
+
+IPV4, IPV6 = ip_address("192.0.2.100"), ip_address("2001:db8:0:2::100")
+ANYWHERE = L2Advertisement("anywhere", frozenset({"pool"}))
+CLUSTER = Served(TrafficPolicy.CLUSTER, EndpointsView(frozenset({"node1"}), anywhere=True))
+NOBODY = Served(TrafficPolicy.CLUSTER, EndpointsView())
+
+
+def local(*nodes: str) -> Served:
+    return Served(TrafficPolicy.LOCAL, EndpointsView(frozenset(nodes), anywhere=True))
+
+
+def node(name: str, *, alive: bool = True) -> NodeFacts:
+    view = NodeView(name, {}, excluded=False, network_unavailable=False)
+    return NodeFacts(name, view, speaker_alive=alive, interfaces=OfferedInterfaces(frozenset({"eth0"})))
+
+
+NODES = tuple(node(f"node{number}") for number in (1, 2, 3))
+NO_INTERFACES = tuple(replace(one, interfaces=OfferedInterfaces()) for one in NODES)
+
+
+@pytest.fixture(params=[IPV4, IPV6], ids=["IPv4", "IPv6"])
+def address(request: pytest.FixtureRequest) -> Address:
+    chosen: Address = request.param
+    return chosen
+
+
+def first(address: Address, *names: str) -> str:
+    return Candidates(names).first(address)
+
+
+def test_one_of_the_eligible_holds_it(address: Address) -> None:
+    decision = decide_l2(Demand(address, (ANYWHERE,), (CLUSTER,)), Electorate(NODES))
+    holder = first(address, "node1", "node2", "node3")
+    assert decision == Decision(holder, Reason.ELECTED, frozenset({"eth0"}), reporter=holder)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "advertisements", "service", "reason"),
+    [
+        pytest.param(NODES, (), CLUSTER, Reason.NO_ADVERTISEMENT, id="no advertisement"),
+        pytest.param(NODES, (ANYWHERE,), NOBODY, Reason.NO_ENDPOINT, id="no endpoint"),
+        pytest.param(NO_INTERFACES, (ANYWHERE,), CLUSTER, Reason.NO_ELIGIBLE_NODE, id="no node that may"),
+        pytest.param(NODES, (ANYWHERE,), local("node9"), Reason.NO_LOCAL_ENDPOINT, id="no node with an endpoint"),
+    ],
+)
+def test_nobody_holds_it(
+    address: Address,
+    nodes: tuple[NodeFacts, ...],
+    advertisements: tuple[L2Advertisement, ...],
+    service: Served,
+    reason: Reason,
+) -> None:
+    """The first living speaker is the one to say so."""
+    reporter = first(address, "node1", "node2", "node3")
+    decision = decide_l2(Demand(address, advertisements, (service,)), Electorate(nodes))
+    assert decision == Decision(None, reason, reporter=reporter)
+
+
+def test_without_a_living_speaker_nobody_tells(address: Address) -> None:
+    dead = [replace(one, speaker_alive=False) for one in NODES]
+    decision = decide_l2(Demand(address, (ANYWHERE,), (CLUSTER,)), Electorate(dead))
+    assert decision == Decision(None, Reason.NO_ELIGIBLE_NODE, reporter=None)
+
+
+def test_a_dead_holder_hands_over_to_the_next_in_rank_and_takes_back_when_it_returns(address: Address) -> None:
+    demand = Demand(address, (ANYWHERE,), (CLUSTER,))
+    ranked = Candidates(one.name for one in NODES).rank(address)
+    without_first = Electorate(replace(one, speaker_alive=one.name != ranked[0]) for one in NODES)
+    assert decide_l2(demand, Electorate(NODES)).holder == ranked[0]
+    assert decide_l2(demand, without_first).holder == ranked[1]
+
+
+def test_a_node_that_lacks_the_interface_leaves_it_to_another(address: Address) -> None:
+    """The named interface is only on node 2: no other must be elected in its place and stay silent."""
+    on_eth7 = L2Advertisement("on-eth7", frozenset({"pool"}), interfaces=frozenset({"eth7"}))
+    having = replace(NODES[1], interfaces=OfferedInterfaces(frozenset({"eth0", "eth7"})))
+    decision = decide_l2(Demand(address, (on_eth7,), (CLUSTER,)), Electorate((NODES[0], having, NODES[2])))
+    assert decision == Decision("node2", Reason.ELECTED, frozenset({"eth7"}), reporter="node2")
+
+
+def test_services_that_share_an_address_never_split(address: Address) -> None:
+    """Whatever their policies and endpoints, the address has one holder, whichever Service is looked at first."""
+    services = (CLUSTER, local("node1"), local("node3"), NOBODY)
+    forwards = decide_l2(Demand(address, (ANYWHERE,), services), Electorate(NODES))
+    backwards = decide_l2(Demand(address, (ANYWHERE,), services[::-1]), Electorate(reversed(NODES)))
+    assert forwards == backwards
+    assert forwards.holder == first(address, "node1", "node3")
+
+
+def test_every_node_has_its_reason(address: Address) -> None:
+    nodes = (*NODES, node("node4", alive=False), replace(node("node5"), view=None))
+    demand = Demand(address, (ANYWHERE,), (local("node1", "node2", "node4"),))
+    explanation = explain_l2(demand, Electorate(nodes))
+    holder = first(address, "node1", "node2")
+    assert explanation.decision == decide_l2(demand, Electorate(nodes))
+    assert explanation.nodes == {
+        "node1": Reason.NOT_ELECTED,
+        "node2": Reason.NOT_ELECTED,
+        "node3": Reason.NO_LOCAL_ENDPOINT,
+        "node4": Reason.SPEAKER_NOT_ALIVE,
+        "node5": Reason.NODE_GONE,
+        holder: Reason.ELECTED,
+    }
+
+
+def test_where_no_endpoint_is_every_fit_node_says_so(address: Address) -> None:
+    explanation = explain_l2(Demand(address, (ANYWHERE,), (NOBODY,)), Electorate(NODES))
+    assert set(explanation.nodes.values()) == {Reason.NO_ENDPOINT}
+
+
+POOL = Pool("pool", (AddressRange.parse("192.0.2.0/24"), AddressRange.parse("2001:db8:0:2::/64")))
+OTHER_POOL = L2Advertisement("other-pool", frozenset({"other"}))
+ALL_POOLS = L2Advertisement("all-pools", frozenset({"pool"}), selects_all_pools=True)
+CONFIG = Config((POOL,), (ANYWHERE, OTHER_POOL, ALL_POOLS))
+
+
+def test_advertisements_are_those_of_the_pool(address: Address) -> None:
+    assert advertisements_for(CONFIG, address, kept=False) == (ANYWHERE, ALL_POOLS)
+
+
+def test_a_kept_address_goes_on_where_all_pools_are_advertised(address: Address) -> None:
+    """Its pool is gone; an advertisement that names pools can't mean it any more."""
+    assert advertisements_for(replace(CONFIG, pools=()), address, kept=True) == (ALL_POOLS,)
+
+
+def test_an_address_that_we_never_assigned_is_not_announced(address: Address) -> None:
+    """Another load balancer may have written it, and may be announcing it."""
+    assert advertisements_for(replace(CONFIG, pools=()), address, kept=False) == ()
+
+
+@pytest.mark.parametrize("node_count", [3, 1000])
+@pytest.mark.parametrize("policy", list(TrafficPolicy))
+def test_four_thousand_addresses_are_decided_within_a_second(node_count: int, policy: TrafficPolicy) -> None:
+    names = [f"node{number}" for number in range(node_count)]
+    electorate = Electorate(node(name) for name in names)
+    addresses = AddressRange.parse("198.18.0.0/20").addresses()
+    started_at = process_time()
+    for number, address in enumerate(addresses):
+        nodes = {names[(number + step) % node_count] for step in range(3)}
+        service = Served(policy, EndpointsView(frozenset(nodes), anywhere=True))
+        assert decide_l2(Demand(address, (ANYWHERE,), (service,)), electorate).holder
+    assert process_time() - started_at < 1.0

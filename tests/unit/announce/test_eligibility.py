@@ -1,0 +1,159 @@
+from dataclasses import replace
+
+import pytest
+
+from baremetal_lb.announce.eligibility import (
+    NODE_CHECKS,
+    NodeCheck,
+    able_to_serve,
+    address_is_advertised,
+    interfaces_for,
+    node_exists,
+    node_has_interface,
+    node_has_network,
+    node_is_not_excluded,
+    node_is_selected,
+    node_refusal,
+    services_refusal,
+    speaker_is_alive,
+)
+from baremetal_lb.announce.model import NodeFacts, Served
+from baremetal_lb.api.selector import Operator
+from baremetal_lb.cluster.endpoints import EndpointsView
+from baremetal_lb.cluster.lease import OfferedInterfaces
+from baremetal_lb.cluster.node import NodeView
+from baremetal_lb.cluster.service import TrafficPolicy
+from baremetal_lb.config.model import L2Advertisement
+from baremetal_lb.config.selectors import Requirement, Selector
+from baremetal_lb.election.rendezvous import Candidates
+from baremetal_lb.reasons import Reason
+
+VIEW = NodeView("node1", {"rack": "r1"}, excluded=False, network_unavailable=False)
+NODE = NodeFacts("node1", VIEW, speaker_alive=True, interfaces=OfferedInterfaces(frozenset({"eth0", "eth1"})))
+
+
+def rack(name: str) -> tuple[Selector, ...]:
+    return (Selector((Requirement("rack", Operator.IN, frozenset({name})),)),)
+
+
+ANYWHERE = L2Advertisement("anywhere", frozenset({"pool"}))
+IN_RACK_1 = L2Advertisement("in-rack-1", frozenset({"pool"}), rack("r1"))
+IN_RACK_2 = L2Advertisement("in-rack-2", frozenset({"pool"}), rack("r2"))
+ON_ETH1 = L2Advertisement("on-eth1", frozenset({"pool"}), interfaces=frozenset({"eth1"}))
+ON_ETH9 = L2Advertisement("on-eth9", frozenset({"pool"}), interfaces=frozenset({"eth9"}))
+ON_ETH9_IN_RACK_1 = replace(ON_ETH9, node_selectors=rack("r1"))
+
+
+@pytest.mark.parametrize(
+    ("check", "node", "advertisements", "reason"),
+    [
+        pytest.param(node_exists, NODE, (), None, id="a node that is there"),
+        pytest.param(node_exists, replace(NODE, view=None), (), Reason.NODE_GONE, id="a Lease without its node"),
+        pytest.param(speaker_is_alive, NODE, (), None, id="a speaker that is alive"),
+        pytest.param(
+            speaker_is_alive,
+            replace(NODE, speaker_alive=False),
+            (),
+            Reason.SPEAKER_NOT_ALIVE,
+            id="a node without a living speaker",
+        ),
+        pytest.param(node_is_not_excluded, NODE, (), None, id="no label"),
+        pytest.param(
+            node_is_not_excluded,
+            replace(NODE, view=replace(VIEW, excluded=True)),
+            (),
+            Reason.NODE_EXCLUDED,
+            id="the exclude label",
+        ),
+        pytest.param(node_has_network, NODE, (), None, id="a node with a pod network"),
+        pytest.param(
+            node_has_network,
+            replace(NODE, view=replace(VIEW, network_unavailable=True)),
+            (),
+            Reason.NODE_NETWORK_UNAVAILABLE,
+            id="the NetworkUnavailable condition",
+        ),
+        pytest.param(address_is_advertised, NODE, (ANYWHERE,), None, id="an advertisement"),
+        pytest.param(address_is_advertised, NODE, (), Reason.NO_ADVERTISEMENT, id="no advertisement"),
+        pytest.param(node_is_selected, NODE, (ANYWHERE,), None, id="no selector selects every node"),
+        pytest.param(node_is_selected, NODE, (IN_RACK_2, IN_RACK_1), None, id="one matching selector suffices"),
+        pytest.param(node_is_selected, NODE, (IN_RACK_2,), Reason.NODE_NOT_SELECTED, id="selectors for others"),
+        pytest.param(node_has_interface, NODE, (ANYWHERE,), None, id="any suitable interface"),
+        pytest.param(node_has_interface, NODE, (ON_ETH1,), None, id="the named interface"),
+        pytest.param(node_has_interface, NODE, (ON_ETH9,), Reason.NO_INTERFACE, id="a name it has not"),
+        pytest.param(
+            node_has_interface,
+            replace(NODE, interfaces=OfferedInterfaces()),
+            (ANYWHERE,),
+            Reason.NO_INTERFACE,
+            id="no suitable interface",
+        ),
+    ],
+)
+def test_each_check(
+    check: NodeCheck, node: NodeFacts, advertisements: tuple[L2Advertisement, ...], reason: Reason | None
+) -> None:
+    assert check in NODE_CHECKS
+    assert check(node, advertisements) is reason
+
+
+def test_the_first_reason_is_the_nodes_reason() -> None:
+    """What is wrong with a node comes before what the user's objects say of it."""
+    lost = NodeFacts("node1", replace(VIEW, excluded=True), speaker_alive=False)
+    assert node_refusal(lost, ()) is Reason.SPEAKER_NOT_ALIVE
+    assert node_refusal(replace(lost, speaker_alive=True), ()) is Reason.NODE_EXCLUDED
+    assert node_refusal(replace(lost, speaker_alive=True, view=VIEW), ()) is Reason.NO_ADVERTISEMENT
+    assert node_refusal(NODE, (ANYWHERE,)) is None
+
+
+@pytest.mark.parametrize(
+    ("by_name", "advertisements", "chosen"),
+    [
+        pytest.param((), (ANYWHERE,), {"eth0", "eth1"}, id="no name means the usual ones"),
+        pytest.param((), (ON_ETH1,), {"eth1"}, id="a name means that one"),
+        pytest.param((), (ON_ETH1, ON_ETH9), {"eth1"}, id="names add up, absent ones fall away"),
+        pytest.param((), (ON_ETH1, ANYWHERE), {"eth0", "eth1"}, id="one without names asks for all"),
+        pytest.param(("eth9",), (ANYWHERE,), {"eth0", "eth1"}, id="an unusual one must be named"),
+        pytest.param(("eth9",), (ON_ETH9,), {"eth9"}, id="an unusual one can be named"),
+        pytest.param(("eth9",), (ANYWHERE, ON_ETH9), {"eth0", "eth1", "eth9"}, id="an unusual one can be added"),
+        pytest.param(("eth9",), (IN_RACK_2, ON_ETH9_IN_RACK_1), {"eth9"}, id="only those that select the node"),
+        pytest.param((), (IN_RACK_2,), set(), id="none where the node is not selected"),
+    ],
+)
+def test_interfaces(by_name: tuple[str, ...], advertisements: tuple[L2Advertisement, ...], chosen: set[str]) -> None:
+    offered = OfferedInterfaces(NODE.interfaces.usual, frozenset(by_name))
+    assert interfaces_for(replace(NODE, interfaces=offered), advertisements) == chosen
+
+
+def served(policy: TrafficPolicy, *nodes: str, anywhere: bool = True) -> Served:
+    return Served(policy, EndpointsView(frozenset(nodes), anywhere))
+
+
+CLUSTER, LOCAL = TrafficPolicy.CLUSTER, TrafficPolicy.LOCAL
+EMPTY = served(LOCAL, anywhere=False)
+
+
+@pytest.mark.parametrize(
+    ("services", "able"),
+    [
+        pytest.param((served(CLUSTER, "c"),), "abc", id="Cluster: every node"),
+        pytest.param((served(CLUSTER),), "abc", id="Cluster: endpoints may be on no node"),
+        pytest.param((served(LOCAL, "b"),), "b", id="Local: where an endpoint is"),
+        pytest.param((served(LOCAL, "b", "x"),), "b", id="Local: only among the eligible"),
+        pytest.param((served(LOCAL, "x"),), "", id="Local: nobody where no eligible node has one"),
+        pytest.param((served(LOCAL),), "", id="Local: endpoints on no node serve nobody"),
+        pytest.param((served(CLUSTER, "c"), served(LOCAL, "a")), "a", id="shared: what serves both"),
+        pytest.param((served(CLUSTER, "c"), served(LOCAL, "x")), "abc", id="shared: else what serves the most"),
+        pytest.param((served(LOCAL, "a", "b"), served(LOCAL, "b", "c")), "b", id="shared Local: the intersection"),
+        pytest.param((served(LOCAL, "a"), served(LOCAL, "c")), "ac", id="shared Local: else the union"),
+        pytest.param((served(LOCAL, "a"), EMPTY), "a", id="shared: one without endpoints has no say"),
+        pytest.param((EMPTY,), "", id="no endpoint anywhere: nobody"),
+    ],
+)
+def test_able_to_serve(services: tuple[Served, ...], able: str) -> None:
+    assert able_to_serve(Candidates("abc"), services).nodes == tuple(able)
+
+
+def test_services_without_any_endpoint_are_refused() -> None:
+    assert services_refusal((EMPTY, served(CLUSTER, anywhere=False))) is Reason.NO_ENDPOINT
+    assert services_refusal((EMPTY, served(CLUSTER))) is None

@@ -1,0 +1,361 @@
+"""Whole speakers around a simulated API server and a simulated segment, in virtual time."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.speaker.conftest import Cluster
+
+IPV4, IPV6 = "192.0.2.100", "2001:db8:0:2::100"
+BOTH = (IPV4, IPV6)
+
+
+def holders(cluster: "Cluster") -> dict[str, str | None]:
+    return {address: cluster.segment.holder(address) for address in BOTH}
+
+
+def holder_of(cluster: "Cluster", address: str) -> str:
+    holder = cluster.segment.holder(address)
+    assert holder is not None
+    return holder
+
+
+async def test_each_address_has_one_holder(running: "Cluster") -> None:
+    assert set(holders(running).values()) <= {"node1", "node2", "node3"}
+    assert None not in holders(running).values()
+
+
+async def test_nothing_is_announced_before_the_own_lease_is_seen(cluster: "Cluster") -> None:
+    member = cluster.start("node1")
+    member.connection.refuses = lambda method, path: method in {"PUT", "POST"} and "leases" in path
+    await asyncio.sleep(30)
+    assert holders(cluster) == {IPV4: None, IPV6: None}
+    assert not member.speaker.health().is_ready
+    member.connection.refuses = lambda _method, _path: False
+    await asyncio.sleep(2)
+    assert holders(cluster) == {IPV4: "node1", IPV6: "node1"}
+    assert member.speaker.health().is_ready
+
+
+async def test_nothing_is_announced_while_the_api_server_is_away_at_the_start(cluster: "Cluster") -> None:
+    await cluster.server.stop()
+    member = cluster.start("node1")
+    await asyncio.sleep(60)
+    assert holders(cluster) == {IPV4: None, IPV6: None}
+    assert member.speaker.health().is_live
+    assert "not listed yet" in member.speaker.health().detail
+    cluster.server.start()
+    await asyncio.sleep(6)
+    assert holders(cluster) == {IPV4: "node1", IPV6: "node1"}
+
+
+@pytest.mark.parametrize("address", BOTH)
+async def test_a_killed_holder_is_replaced_within_the_lease(running: "Cluster", address: str) -> None:
+    holder = holder_of(running, address)
+    await running.kill(holder)
+    await asyncio.sleep(6)
+    assert running.segment.holder(address) not in {None, holder}
+    assert 1.9 < running.segment.silent_seconds(address) < 3.2
+
+
+@pytest.mark.parametrize("address", BOTH)
+async def test_a_quick_restart_moves_nothing(running: "Cluster", address: str) -> None:
+    before = holders(running)
+    holder = holder_of(running, address)
+    await running.kill(holder)
+    await asyncio.sleep(1.0)
+    running.start(holder)
+    await asyncio.sleep(10)
+    assert holders(running) == before
+    assert running.segment.silent_seconds(address) < 1.5
+
+
+@pytest.mark.parametrize("address", BOTH)
+async def test_a_planned_stop_leaves_no_gap(running: "Cluster", address: str) -> None:
+    holder = holder_of(running, address)
+    member = running.members.pop(holder)
+    stopped_at = asyncio.get_running_loop().time()
+    member.stop_event.set()
+    await member.task
+    assert running.segment.holder(address) not in {None, holder}
+    taken_over_at = next(at for at, _, nodes in running.segment.history if at >= stopped_at and nodes != {holder})
+    assert taken_over_at - stopped_at < 0.05
+    assert running.segment.silent_seconds(address) == 0.0
+
+
+async def test_a_returning_node_takes_its_addresses_back(running: "Cluster") -> None:
+    before, holder = holders(running), holder_of(running, IPV4)
+    await running.kill(holder)
+    await asyncio.sleep(10)
+    running.start(holder)
+    await asyncio.sleep(5)
+    assert holders(running) == before
+
+
+@pytest.mark.parametrize("forgetful", [False, True], ids=["with its history", "without its history"])
+async def test_an_outage_of_the_api_server_changes_nothing(running: "Cluster", forgetful: bool) -> None:
+    before, history = holders(running), list(running.segment.history)
+    await running.server.stop()
+    await asyncio.sleep(120)
+    assert holders(running) == before
+    running.server.start(forgetful=forgetful)
+    await asyncio.sleep(15)
+    assert holders(running) == before
+    assert running.segment.history == history
+
+
+@pytest.mark.parametrize("forgetful", [False, True], ids=["with its history", "without its history"])
+async def test_a_service_deleted_during_an_outage_is_withdrawn_afterwards(running: "Cluster", forgetful: bool) -> None:
+    await running.server.stop()
+    await asyncio.sleep(20)
+    await running.server.remove("/api/v1/namespaces/default/services/web")
+    running.server.start(forgetful=forgetful)
+    await asyncio.sleep(5)
+    assert holders(running) == {IPV4: None, IPV6: None}
+
+
+async def test_a_death_during_an_outage_is_noticed_afterwards(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    await running.server.stop()
+    await asyncio.sleep(20)
+    await running.kill(holder)
+    await asyncio.sleep(20)
+    assert running.segment.holder(IPV4) is None
+    running.server.start()
+    await asyncio.sleep(8)
+    assert running.segment.holder(IPV4) not in {None, holder}
+
+
+async def test_a_holder_that_is_cut_off_goes_on_and_announces_again_when_it_is_back(running: "Cluster") -> None:
+    """The others can't know that it goes on: both announce until it is back, then it alone, and the last to say so."""
+    before = holders(running)
+    holder = holder_of(running, IPV4)
+    await running.members[holder].connection.cut()
+    await asyncio.sleep(10)
+    both = next(nodes for address, nodes in running.segment.holders.items() if str(address) == IPV4)
+    assert holder in both
+    assert len(both) == 2
+    await running.members[holder].connection.cut(cut=False)
+    await asyncio.sleep(6)
+    assert holders(running) == before
+    assert running.segment.announced_again == [holder]
+
+
+async def test_a_speaker_that_can_not_renew_keeps_what_it_has_and_judges_nobody(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    member = running.members[holder]
+    member.connection.refuses = lambda method, _path: method == "PUT"
+    for other in {"node1", "node2", "node3"} - {holder}:
+        await running.kill(other)
+    await asyncio.sleep(20)
+    assert running.segment.holder(IPV4) == holder
+    assert "does not come back" in member.speaker.health().detail
+
+
+async def test_local_policy_follows_the_endpoints(running: "Cluster") -> None:
+    await running.service("web", *BOTH, policy="Local")
+    for node in ("node1", "node3", "node2"):
+        await running.endpoints("web", node)
+        await asyncio.sleep(0.1)
+        assert holders(running) == {IPV4: node, IPV6: node}
+
+
+async def test_without_endpoints_nobody_announces(running: "Cluster") -> None:
+    await running.endpoints("web")
+    await asyncio.sleep(0.1)
+    assert holders(running) == {IPV4: None, IPV6: None}
+
+
+async def test_an_interface_that_goes_moves_the_addresses(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    member = running.members[holder]
+    member.driver.usual = []
+    member.speaker.interfaces_changed()
+    await asyncio.sleep(0.1)
+    assert running.segment.holder(IPV4) not in {None, holder}
+
+
+async def test_interfaces_are_those_the_advertisement_names(running: "Cluster") -> None:
+    running.members["node2"].driver.usual = ["eth0", "eth7"]
+    running.members["node2"].speaker.interfaces_changed()
+    await running.advertisement(interfaces=["eth7"])
+    await asyncio.sleep(0.1)
+    assert holders(running) == {IPV4: "node2", IPV6: "node2"}
+    assert {one.interfaces for one in running.members["node2"].driver.desired.values()} == {frozenset({"eth7"})}
+
+
+async def test_a_node_that_is_deleted_loses_its_addresses(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    await running.server.remove(f"/api/v1/nodes/{holder}")
+    await asyncio.sleep(0.1)
+    assert running.segment.holder(IPV4) not in {None, holder}
+
+
+async def test_the_exclude_label_moves_the_addresses(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    await running.node(holder, labels={"node.kubernetes.io/exclude-from-external-load-balancers": ""})
+    await asyncio.sleep(0.1)
+    assert running.segment.holder(IPV4) not in {None, holder}
+
+
+async def test_removing_the_advertisement_withdraws(running: "Cluster") -> None:
+    await running.server.remove("/apis/baremetal-lb.io/v1/l2advertisements/l2")
+    await asyncio.sleep(0.1)
+    assert holders(running) == {IPV4: None, IPV6: None}
+
+
+async def test_heartbeats_cause_no_decisions(running: "Cluster") -> None:
+    member = running.members["node1"]
+    before = member.decisions()
+    for beat in range(5):
+        await running.server.put(
+            "/api/v1/nodes/node2",
+            {"metadata": {"name": "node2"}, "status": {"conditions": [{"type": "Ready", "lastHeartbeatTime": beat}]}},
+        )
+        await asyncio.sleep(1)
+    assert member.decisions() == before
+
+
+async def test_a_change_of_one_service_causes_decisions_on_its_addresses_only(running: "Cluster") -> None:
+    for number in range(10, 20):
+        await running.service(f"other-{number}", f"192.0.2.{number}")
+    await asyncio.sleep(1)
+    member = running.members["node1"]
+    before = member.decisions()
+    await running.service("other-15", "192.0.2.15", policy="Local")
+    await asyncio.sleep(1)
+    assert member.decisions() == before + 1
+
+
+async def test_two_services_on_one_address_have_one_holder(running: "Cluster") -> None:
+    await running.service("also", IPV4, policy="Local")
+    await running.endpoints("also", "node1")
+    await asyncio.sleep(0.1)
+    assert running.segment.holder(IPV4) == "node1"
+    await running.server.remove("/api/v1/namespaces/default/services/also")
+    await asyncio.sleep(0.1)
+    assert running.segment.holder(IPV4) is not None
+
+
+async def test_the_new_holder_tells_once_and_nobody_else(running: "Cluster") -> None:
+    await asyncio.sleep(10)
+    told = sorted(running.events())
+    expected = [
+        ("Announced", f"node {holder} announces {address} on eth0") for address, holder in holders(running).items()
+    ]
+    assert told == sorted(expected)
+
+
+async def test_that_nobody_announces_is_told_once_when_it_lasts(running: "Cluster") -> None:
+    await running.endpoints("web")
+    await asyncio.sleep(4)
+    assert "NoEndpoint" not in dict(running.events())
+    await asyncio.sleep(20)
+    told = [message for reason, message in running.events() if reason == "NoEndpoint"]
+    assert sorted(told) == [
+        f"no node announces {address} (NoEndpoint: node1, node2, node3)" for address in sorted(BOTH)
+    ]
+
+
+async def test_a_passing_lack_of_endpoints_is_not_told(running: "Cluster") -> None:
+    before = running.events()
+    await running.endpoints("web")
+    await asyncio.sleep(2)
+    await running.endpoints("web", "node1")
+    await asyncio.sleep(20)
+    assert running.events() == before
+
+
+async def test_the_lease_belongs_to_its_node_and_shows_the_interfaces(running: "Cluster") -> None:
+    lease = running.lease("node1")
+    assert lease["metadata"]["ownerReferences"] == [
+        {"apiVersion": "v1", "kind": "Node", "name": "node1", "uid": "uid-node1"}
+    ]
+    assert lease["metadata"]["annotations"]["baremetal-lb.io/interfaces"] == "eth0"
+
+
+async def test_a_lease_that_somebody_deletes_is_made_again(running: "Cluster") -> None:
+    before = holders(running)
+    await running.server.remove("/apis/coordination.k8s.io/v1/namespaces/baremetal-lb-system/leases/speaker-node1")
+    await asyncio.sleep(3)
+    assert running.lease("node1")["spec"]["holderIdentity"].startswith("node1/")
+    assert holders(running) == before
+
+
+async def test_a_lease_that_somebody_edits_is_renewed_all_the_same(running: "Cluster") -> None:
+    lease = running.lease("node1")
+    path = "/apis/coordination.k8s.io/v1/namespaces/baremetal-lb-system/leases/speaker-node1"
+    await running.server.put(
+        path, {**lease, "metadata": {**lease["metadata"], "labels": {**lease["metadata"]["labels"], "x": "y"}}}
+    )
+    renewed = lease["spec"]["renewTime"]
+    await asyncio.sleep(1.5)
+    assert running.lease("node1")["spec"]["renewTime"] != renewed
+    assert running.lease("node1")["metadata"]["labels"]["x"] == "y"
+
+
+async def test_a_failing_task_ends_the_speaker(running: "Cluster") -> None:
+    member = running.members["node1"]
+    member.driver.breaks = True
+    await running.service("web", *BOTH, policy="Local")
+    await running.endpoints("web", "node1")
+    await asyncio.sleep(1)
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="the driver broke")):
+        await member.task
+    del running.members["node1"]
+
+
+async def test_a_restarted_speaker_stays_silent_until_its_own_new_lease_is_seen(running: "Cluster") -> None:
+    """The Lease of its earlier run still says that the node is alive; the others may be taking over all the same."""
+    holder = holder_of(running, IPV4)
+    await running.kill(holder)
+    member = running.start(holder)
+    member.connection.refuses = lambda method, _path: method == "PUT"
+    await asyncio.sleep(1.5)
+    assert running.segment.holder(IPV4) is None
+    await asyncio.sleep(3)
+    assert running.segment.holder(IPV4) not in {None, holder}
+
+
+async def test_a_stopping_speaker_answers_while_the_others_take_over(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    member = running.members[holder]
+    before = member.driver.desired
+    member.stop_event.set()
+    await asyncio.sleep(0.9)
+    assert member.driver.desired == before
+    await asyncio.sleep(0.2)
+    assert member.driver.desired == {}
+    assert member.task.done()
+
+
+async def test_a_lost_stream_is_not_ready_at_once(running: "Cluster") -> None:
+    member = running.members["node1"]
+    assert member.speaker.health().is_ready
+    await member.connection.cut()
+    await asyncio.sleep(0.1)
+    assert not member.speaker.health().is_ready
+    assert member.speaker.health().is_live
+
+
+async def test_the_snapshot_tells_what_is(running: "Cluster") -> None:
+    snapshot = running.members["node1"].speaker.snapshot()
+    assert snapshot.addresses_by_reason == {"Elected": 2}
+    assert snapshot.speakers_alive == 3
+    assert snapshot.view_trusted
+    assert set(snapshot.watch_reconnects.values()) == {0}
+
+
+async def test_four_thousand_services_are_decided_on_in_a_moment(running: "Cluster") -> None:
+    """A node appears: everything is decided anew, well within a second."""
+    for number in range(4000):
+        await running.service(f"s{number}", f"192.0.{2 if number < 256 else 3 + number // 256}.{number % 256}")
+    await asyncio.sleep(5)
+    metrics = running.members["node1"].metrics
+    before = metrics.registry.get_sample_value("baremetal_lb_decision_seconds_sum") or 0.0
+    await running.node("node4")
+    await asyncio.sleep(1)
+    after = metrics.registry.get_sample_value("baremetal_lb_decision_seconds_sum") or 0.0
+    assert 0 < after - before < 1.0
