@@ -1,0 +1,97 @@
+"""What the scenarios share: a namespace with an echo on every node for each file, and a sandbox for each test.
+
+After each file the logs of controller and speakers are searched for rights that they lacked.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from baremetal_lb.lab import objects
+from baremetal_lb.lab.lab import PRODUCT_NAMESPACE, Lab
+from baremetal_lb.lab.objects import Object
+from baremetal_lb.lab.probes import Vantage
+from baremetal_lb.lab.sandbox import Sandbox
+from baremetal_lb.lab.waiting import wait_for
+
+HEALTHY_WITHIN_SECONDS = 60.0
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_was_forbidden(lab: Lab) -> Iterator[None]:
+    """Controller and speakers may do all that they try to do."""
+    yield
+    directories = (lab.paths.state / "node").glob(f"*/pods/{PRODUCT_NAMESPACE}_*")
+    logs = [log for directory in directories for log in directory.rglob("*.log*")]
+    assert logs, "no log of the product was found"
+    complaints = [
+        f"{log}: {line}"
+        for log in logs
+        for line in log.read_text(errors="replace").splitlines()
+        if "forbidden" in line.lower()
+    ]
+    assert not complaints, complaints
+
+
+@pytest.fixture
+def healthy_afterwards(lab: Lab, sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Whatever a test broke is mended, and the product is complete, before its sandbox closes."""
+    yield sandbox
+    lab.heal_all()
+    wait_for("the product is complete", lambda: _incomplete(lab), lambda seen: not seen, within=HEALTHY_WITHIN_SECONDS)
+
+
+def _incomplete(lab: Lab) -> list[str]:
+    """Name the nodes and Pods that are not ready, and what is missing."""
+    nodes = lab.get_json("/api/v1/nodes")["items"]
+    pods = lab.get_json(f"/api/v1/namespaces/{PRODUCT_NAMESPACE}/pods")["items"]
+    missing = [] if len(pods) == len(nodes) + 1 else [f"{len(pods)} Pods"]
+    return missing + [one["metadata"]["name"] for one in (*nodes, *pods) if not _is_ready(one)]
+
+
+def _is_ready(node_or_pod: Object) -> bool:
+    conditions = node_or_pod["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+@pytest.fixture(scope="module")
+def namespace(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace with one echo Pod on every node: labels `app: echo` and `on: <node>`."""
+    theme = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    made = lab.request("POST", objects.collection("Namespace"), objects.namespace(prefix=f"{theme}-"))
+    name = made["metadata"]["name"]
+    workload = Sandbox(lab.paths, name, next(_numbers))
+    for node in lab.topology.nodes:
+        workload.create(objects.echo(f"echo-{node.name}", {"app": "echo", "on": node.name}, node=node.name))
+    for node in lab.topology.nodes:
+        wait_for(f"echo on {node.name} is ready", lambda: _ready(workload, f"echo-{node.name}"), within=60)  # noqa: B023
+    yield name
+    workload.delete("Namespace", name)
+
+
+def _ready(sandbox: Sandbox, deployment: str) -> bool:
+    status = sandbox.read("Deployment", deployment)["status"]
+    return bool(status.get("readyReplicas"))
+
+
+@pytest.fixture
+def sandbox(lab: Lab, namespace: str) -> Iterator[Sandbox]:
+    """This test's own addresses and objects, in the namespace of its file."""
+    corner = Sandbox(lab.paths, namespace, next(_numbers))
+    yield corner
+    corner.close()
+
+
+@pytest.fixture(scope="module")
+def client(lab: Lab) -> Vantage:
+    """A host on the segment that is no node."""
+    return Vantage(lab.paths, lab.topology, "client1")
+
+
+@pytest.fixture(scope="module")
+def other_client(lab: Lab) -> Vantage:
+    """Another one."""
+    return Vantage(lab.paths, lab.topology, "client2")
