@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from baremetal_lb.addresses import Address, Family, family_of, parse_address
-from baremetal_lb.api.annotations import Annotation, annotation
+from baremetal_lb.api.annotations import Annotation, annotation, contradictions
 from baremetal_lb.cluster.service import FamilyPolicy, ServiceKey, ServiceView
 from baremetal_lb.reasons import Reason
 
@@ -37,6 +37,8 @@ def parse_request(service: ServiceView) -> AllocationRequest | Refusal:
     """Read the request out of a Service, or say what is wrong with it."""
     if not service.has_cluster_ip or not service.families:
         return Refusal(Reason.PENDING_CLUSTER_IP, "the Service has no cluster IP yet; its families follow from it")
+    if clashes := contradictions(service.annotations):
+        return Refusal(Reason.CONTRADICTORY_REQUEST, str(clashes[0]))
     families = _families(service)
     wanted = _wanted_addresses(service)
     if isinstance(wanted, Refusal):

@@ -1,6 +1,7 @@
 """The annotations on a user's Service: our names, and MetalLB's, which mean the same.
 
-Where several spellings of one annotation are present, ours wins, then MetalLB's present one, then its older one.
+Where several spellings of one annotation are present they must ask for the same thing: whichever we took, the user
+could have meant the other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,29 +18,18 @@ class Annotation(StrEnum):
     @property
     def spellings(self) -> tuple[str, ...]:
         """Every key that is read for it, the strongest first."""
-        return (self.value, f"metallb.io/{_METALLB_NAMES[self]}", f"{_DEPRECATED_PREFIX}{_METALLB_NAMES[self]}")
+        return (self.value, f"metallb.io/{_METALLB_NAMES[self]}", f"metallb.universe.tf/{_METALLB_NAMES[self]}")
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """Two spellings of one annotation that ask for different things; `used` is the one that counts."""
+    """Two spellings of one annotation that ask for different things."""
 
-    used: str
-    ignored: str
-
-    def __str__(self) -> str:
-        return f"annotations {self.used} and {self.ignored} differ; {self.used} counts, remove {self.ignored}"
-
-
-@dataclass(frozen=True, slots=True)
-class Deprecation:
-    """A spelling that still works but that MetalLB itself gave up."""
-
-    found: str
-    replacement: str
+    stronger: str
+    weaker: str
 
     def __str__(self) -> str:
-        return f"annotation {self.found} is deprecated; use {self.replacement}"
+        return f"annotations {self.stronger} and {self.weaker} ask for different things; remove one of the two"
 
 
 def annotation(annotations: Mapping[str, str], name: Annotation) -> str | None:
@@ -48,27 +38,15 @@ def annotation(annotations: Mapping[str, str], name: Annotation) -> str | None:
 
 
 def contradictions(annotations: Mapping[str, str]) -> tuple[Contradiction, ...]:
-    """Each weaker spelling whose value differs from the one that counts. The order of addresses is no difference."""
+    """Each weaker spelling whose value differs from the strongest's. The order of addresses is no difference."""
     return tuple(
-        Contradiction(used=used, ignored=key)
+        Contradiction(stronger, key)
         for name in Annotation
-        for (used, wanted), *weaker in [list(_present(annotations, name)) or [("", "")]]
+        for (stronger, wanted), *weaker in [list(_present(annotations, name)) or [("", "")]]
         for key, value in weaker
         if _items(value) != _items(wanted)
     )
 
-
-def deprecations(annotations: Mapping[str, str]) -> tuple[Deprecation, ...]:
-    """Each deprecated spelling on the Service, also where a stronger one is there."""
-    return tuple(
-        Deprecation(found=key, replacement=name)
-        for name in Annotation
-        for key, _ in _present(annotations, name)
-        if key.startswith(_DEPRECATED_PREFIX)
-    )
-
-
-_DEPRECATED_PREFIX = "metallb.universe.tf/"
 
 _METALLB_NAMES: Mapping[Annotation, str] = {
     Annotation.ADDRESSES: "loadBalancerIPs",

@@ -58,7 +58,7 @@ def test_families_follow_the_spec(
         pytest.param({OUR_ADDRESSES: "192.0.2.7"}, {}, {"192.0.2.7"}, id="our annotation"),
         pytest.param({THEIR_ADDRESSES: "192.0.2.7"}, {}, {"192.0.2.7"}, id="MetalLB's annotation"),
         pytest.param(
-            {OUR_ADDRESSES: "192.0.2.7", THEIR_ADDRESSES: "192.0.2.8"}, {}, {"192.0.2.7"}, id="ours wins over MetalLB's"
+            {OUR_ADDRESSES: "192.0.2.7", THEIR_ADDRESSES: "192.0.2.7"}, {}, {"192.0.2.7"}, id="ours and MetalLB's agree"
         ),
         pytest.param(
             {OUR_ADDRESSES: " 2001:db8::7 , 192.0.2.7 "}, {}, {"192.0.2.7", "2001:db8::7"}, id="one of each family"
@@ -126,6 +126,12 @@ def test_pool(annotations: dict[str, str], expected: str | None) -> None:
             Reason.CONTRADICTORY_REQUEST,
             "remove one",
             id="field and annotation differ",
+        ),
+        pytest.param(
+            service(V4, annotations={OUR_ADDRESSES: "192.0.2.7", "metallb.io/loadBalancerIPs": "192.0.2.8"}),
+            Reason.CONTRADICTORY_REQUEST,
+            "metallb.io/loadBalancerIPs",
+            id="two spellings of one annotation differ",
         ),
         pytest.param(
             service(V4, loadBalancerIP="2001:db8::7"), Reason.FAMILY_MISMATCH, "2001:db8::7", id="IPv6 for IPv4"

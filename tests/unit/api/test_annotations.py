@@ -2,7 +2,7 @@
 
 import pytest
 
-from baremetal_lb.api.annotations import Annotation, annotation, contradictions, deprecations
+from baremetal_lb.api.annotations import Annotation, annotation, contradictions
 from baremetal_lb.cluster.service import OUR_ANNOTATION_PREFIXES
 
 OURS = "baremetal-lb.io/addresses"
@@ -50,14 +50,14 @@ def test_a_spelling_means_one_annotation(key: str, name: Annotation) -> None:
         pytest.param({OURS: "192.0.2.1,2001:db8::1", METALLB: "2001:db8::1, 192.0.2.1"}, [], id="another order"),
         pytest.param(
             {OURS: "192.0.2.1", METALLB: "192.0.2.2"},
-            [f"annotations {OURS} and {METALLB} differ; {OURS} counts, remove {METALLB}"],
+            [f"annotations {OURS} and {METALLB} ask for different things; remove one of the two"],
             id="two values",
         ),
         pytest.param(
             {OURS: "192.0.2.1", METALLB: "192.0.2.2", OLD_METALLB: "192.0.2.3"},
             [
-                f"annotations {OURS} and {METALLB} differ; {OURS} counts, remove {METALLB}",
-                f"annotations {OURS} and {OLD_METALLB} differ; {OURS} counts, remove {OLD_METALLB}",
+                f"annotations {OURS} and {METALLB} ask for different things; remove one of the two",
+                f"annotations {OURS} and {OLD_METALLB} ask for different things; remove one of the two",
             ],
             id="three values",
         ),
@@ -66,11 +66,6 @@ def test_a_spelling_means_one_annotation(key: str, name: Annotation) -> None:
 )
 def test_contradictions_are_told(annotations: dict[str, str], told: list[str]) -> None:
     assert [str(one) for one in contradictions(annotations)] == told
-
-
-def test_deprecated_spellings_are_told_with_their_replacement() -> None:
-    annotations = {OLD_METALLB: "192.0.2.1", "metallb.io/address-pool": "gold"}
-    assert [str(one) for one in deprecations(annotations)] == [f"annotation {OLD_METALLB} is deprecated; use {OURS}"]
 
 
 def test_the_view_of_a_service_keeps_every_spelling() -> None:
