@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from baremetal_lb.l2.io import GROUPS_PER_SOCKET
+from baremetal_lb.l2.io.port import GROUPS_PER_SOCKET
 from baremetal_lb.lab.questions import Asker, question_for
 from bench.segment import CLIENT_IPV4, CLIENT_MAC, SPEAKER_MAC, Announcer, Segment, segment
 

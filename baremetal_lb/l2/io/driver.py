@@ -1,66 +1,42 @@
-"""The driver of the responder: packet sockets, multicast memberships, the kernel's links, one timer.
-
-A port is an interface on which we hold something. It has a socket for each protocol (ETH_P_ARP, ETH_P_IPV6) rather
-than one that taps everything, so that no other frame of the node, and none that it sends, is ever copied for us; and
-sockets of its own rather than shared ones, so that a flood on one segment fills only that segment's buffers and no
-interface is heard that holds nothing. A filter in the kernel passes only questions for our addresses.
+"""The driver of the responder: it waits for frames, for changes of the links, and for one timer.
 
 Whatever breaks in a callback ends the `async with` block of the driver, as a failed task ends its TaskGroup.
 """
 
 import asyncio
-import ctypes
 import errno
 import re
 import socket
-import struct
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
 from types import TracebackType
 from typing import Self, TypeVarTuple
 
 import structlog
 
-from baremetal_lb.addresses import Address, Family
-from baremetal_lb.l2.filter import question_filter
+from baremetal_lb.addresses import Address
 from baremetal_lb.l2.gratuitous import Holding
 from baremetal_lb.l2.interfaces import Interface, Unsuitable, inspect
-from baremetal_lb.l2.links import IncompleteList, Link, list_request, parse_links
+from baremetal_lb.l2.io.kernel_links import list_links, open_link_events
+from baremetal_lb.l2.io.port import Port
+from baremetal_lb.l2.io.reading import read
+from baremetal_lb.l2.links import IncompleteList
 from baremetal_lb.l2.packets import Malformed, MalformedPacket
-from baremetal_lb.l2.responder import (
-    Announcement,
-    Effect,
-    JoinGroup,
-    LeaveGroup,
-    Listen,
-    Responder,
-    SendFrame,
-)
+from baremetal_lb.l2.responder import Announcement, Effect, JoinGroup, LeaveGroup, Listen, Responder, SendFrame
 from baremetal_lb.l2.templates import Templates
 from baremetal_lb.settings import EXCLUDED_INTERFACES
 
 FRAMES_PER_WAKE_UP = 64
 """Under a flood the loop comes round to timers and other sockets after this many frames, which is about 1 ms."""
 
-GROUPS_PER_SOCKET = 200
-"""The kernel counts memberships against a socket's option memory (20 KB by default on older kernels)."""
-
 LIST_PAUSE_SECONDS = 0.05
 """Links are listed at once after a change, but not more often than this: pods come and go in hundreds."""
 
 _LARGEST_FRAME = 1514
-_LARGEST_ANSWER = 1 << 16
-_RECEIVE_BUFFER = 1 << 20
-_ATTACH_FILTER = 26
-_LINK_EVENTS = 1
-_ETHERTYPES = {Family.IPV4: 0x0806, Family.IPV6: 0x86DD}
 _VANISHED = {errno.ENODEV, errno.ENXIO}
-_NOTHING_TO_READ = {errno.ENETDOWN, errno.ENOBUFS}  # the interface went down; link events were lost
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -89,7 +65,7 @@ class L2Driver:
         self._on_interfaces = on_interfaces
         self._excluded = re.compile(excluded_interfaces)
         self._judged: dict[str, Interface | Unsuitable] = {}
-        self._ports: dict[int, _Port] = {}
+        self._ports: dict[int, Port] = {}
         self._listed_at = 0.0
         self._listing: asyncio.TimerHandle | None = None
         self._ticking: asyncio.TimerHandle | None = None
@@ -99,7 +75,7 @@ class L2Driver:
         self._loop = asyncio.get_running_loop()
         self._broken: asyncio.Future[None] = self._loop.create_future()
         self._responder = Responder(await _build_templates())
-        self._link_events = _open_netlink(_LINK_EVENTS)
+        self._link_events = open_link_events()
         self._loop.add_reader(self._link_events, self._guard, self._links_changed)
         self._judge_links()
         await self._tasks.__aenter__()
@@ -162,7 +138,7 @@ class L2Driver:
             self._listen(effect)
             return
         port = self._ports.get(effect.interface_index)
-        if port is None:  # its interface vanished, and the list that says so is on its way
+        if port is None:  # its interface has just vanished
             return
         match effect:
             case SendFrame(frame=frame):
@@ -172,7 +148,7 @@ class L2Driver:
             case LeaveGroup(group=group):
                 port.leave(group)
 
-    def _send(self, port: "_Port", frame: bytes) -> None:
+    def _send(self, port: Port, frame: bytes) -> None:
         """Hand a frame to the kernel; what it does not take at once is lost, as on the wire."""
         try:
             port.send(frame)
@@ -182,7 +158,7 @@ class L2Driver:
     def _listen(self, effect: Listen) -> None:
         index = effect.interface_index
         if index not in self._ports:
-            self._ports[index] = _Port(index, self._loop, lambda source: self._guard(self._receive, index, source))
+            self._ports[index] = Port(index, self._loop, lambda source: self._guard(self._receive, index, source))
         port = self._ports[index]
         try:
             port.listen(effect.family, effect.targets)
@@ -190,13 +166,14 @@ class L2Driver:
             if error.errno not in _VANISHED:
                 raise
             port.close()
+            self._loop.call_soon(self._guard, self._start_over_on, index)
         if not port.is_listening:
             port.close()
             del self._ports[index]
 
     def _receive(self, index: int, source: socket.socket) -> None:
         for _ in range(FRAMES_PER_WAKE_UP):
-            frame = _read(source)
+            frame = read(source, _LARGEST_FRAME)
             if not frame:
                 return
             self.counts.received += 1
@@ -208,9 +185,16 @@ class L2Driver:
             for effect in effects:
                 self._perform(effect)
 
+    def _start_over_on(self, index: int) -> None:
+        """Forget an interface that vanished or was renamed under our hands; if it is there, the list brings it back."""
+        others = {one.index: one for one in self.interfaces() if one.index != index}
+        self._judged = {one.name: one for one in others.values()}
+        self._apply(self._responder.interfaces_changed(others, self._loop.time()))
+        self._list_links_soon()
+
     def _links_changed(self) -> None:
         """List the links soon. What the events say is not looked at, so losing one loses nothing."""
-        while _read(self._link_events):
+        while read(self._link_events, _LARGEST_FRAME):
             pass
         self._list_links_soon()
 
@@ -228,7 +212,7 @@ class L2Driver:
         """List the links and use those that are suitable; tell whether these have changed."""
         self._listed_at = now = self._loop.time()
         try:
-            judged = {link.name: inspect(link, self._excluded) for link in _list_links()}
+            judged = {link.name: inspect(link, self._excluded) for link in list_links()}
         except IncompleteList:
             self._list_links_soon()
             return False
@@ -241,83 +225,6 @@ class L2Driver:
         return True
 
 
-class _Port:
-    """The sockets of one interface."""
-
-    def __init__(
-        self, index: int, loop: asyncio.AbstractEventLoop, on_readable: Callable[[socket.socket], None]
-    ) -> None:
-        self._index = index
-        self._loop = loop
-        self._on_readable = on_readable
-        self._sockets: dict[Family, socket.socket] = {}
-        self._memberships: list[tuple[socket.socket, set[IPv6Address]]] = []
-
-    @property
-    def is_listening(self) -> bool:
-        return bool(self._sockets)
-
-    def listen(self, family: Family, targets: frozenset[bytes]) -> None:
-        """Hear questions for these targets only; raise OSError if the interface is gone."""
-        if not targets:
-            self._close(family)
-            return
-        program = question_filter(family, targets)
-        if family in self._sockets:
-            _attach_filter(self._sockets[family], program)
-            return
-        opened = _open_packet_socket(self._index, _ETHERTYPES[family], program)
-        self._sockets[family] = opened
-        self._loop.add_reader(opened, self._on_readable, opened)
-
-    def send(self, frame: bytes) -> None:
-        """Send on any of the sockets: they differ only in what they hear."""
-        next(iter(self._sockets.values())).send(frame)
-
-    def join(self, group: IPv6Address) -> None:
-        """Let the kernel join, so that switches that snoop MLD learn of it too."""
-        members, groups = self._membership_with_room()
-        try:
-            members.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, self._request(group))
-        except OSError as error:
-            # Happens with IPv6 switched off here. Cards that filter no multicast still hear questions.
-            log.warning("cannot join group", interface_index=self._index, group=str(group), error=str(error))
-            return
-        groups.add(group)
-
-    def leave(self, group: IPv6Address) -> None:
-        """Leave a group if it was joined; the kernel itself leaves those of an interface that goes."""
-        for members, groups in self._memberships:
-            if group in groups:
-                groups.remove(group)
-                with suppress(OSError):
-                    members.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, self._request(group))
-
-    def close(self) -> None:
-        """Stop listening and leave all groups."""
-        for family in list(self._sockets):
-            self._close(family)
-        for members, _ in self._memberships:
-            members.close()
-        self._memberships.clear()
-
-    def _close(self, family: Family) -> None:
-        closing = self._sockets.pop(family, None)
-        if closing is not None:
-            self._loop.remove_reader(closing)
-            closing.close()
-
-    def _membership_with_room(self) -> tuple[socket.socket, set[IPv6Address]]:
-        for membership in self._memberships:
-            if len(membership[1]) < GROUPS_PER_SOCKET:
-                return membership
-        self._memberships.append((socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), set()))
-        return self._memberships[-1]
-
-    def _request(self, group: IPv6Address) -> bytes:
-        return group.packed + struct.pack("=I", self._index)
-
-
 async def _build_templates() -> Templates:
     """Let a child process pay for scapy."""
     child = await asyncio.create_subprocess_exec(
@@ -327,56 +234,6 @@ async def _build_templates() -> Templates:
     if child.returncode != 0:
         raise RuntimeError(f"building the frame templates failed with exit code {child.returncode}")
     return Templates.from_json(output.decode())
-
-
-def _open_packet_socket(index: int, ethertype: int, program: bytes) -> socket.socket:
-    """Open, filter, then bind: the other way round, frames would come in before the filter is there."""
-    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        _attach_filter(opened, program)
-        opened.bind((socket.if_indextoname(index), ethertype))
-    except OSError:
-        opened.close()
-        raise
-    return opened
-
-
-def _attach_filter(target: socket.socket, program: bytes) -> None:
-    """Set or replace the filter; the kernel swaps the two at once."""
-    instructions = ctypes.create_string_buffer(program, len(program))
-    reference = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
-    target.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, reference)
-
-
-def _read(source: socket.socket) -> bytes:
-    """Read one frame or message; empty if there is none."""
-    try:
-        return source.recv(_LARGEST_FRAME)
-    except BlockingIOError:
-        return b""
-    except OSError as error:
-        if error.errno not in _NOTHING_TO_READ:
-            raise
-        return b""
-
-
-def _open_netlink(groups: int) -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-    opened.bind((0, groups))
-    return opened
-
-
-def _list_links() -> list[Link]:
-    """Ask the kernel, which answers within the calls; raise IncompleteList."""
-    links: list[Link] = []
-    with _open_netlink(0) as asking:
-        asking.send(list_request())
-        complete = False
-        while not complete:
-            some, complete = parse_links(asking.recv(_LARGEST_ANSWER))
-            links += some
-    return links
 
 
 def _log_differences(before: Mapping[str, Interface | Unsuitable], after: Mapping[str, Interface | Unsuitable]) -> None:
