@@ -22,8 +22,10 @@ class HealthReport:
 
 
 @asynccontextmanager
-async def serve_http(port: int, health: Callable[[], HealthReport], registry: CollectorRegistry) -> AsyncIterator[int]:
-    """Answer on the port (0: any free one) of every address; yield the port.
+async def serve_http(
+    port: int, health: Callable[[], HealthReport], registry: CollectorRegistry, *, host: str | None = None
+) -> AsyncIterator[int]:
+    """Answer on the port (0: any free one) of the host, by default of every address; yield the port.
 
     Raises OSError where the port is taken.
     """
@@ -44,7 +46,7 @@ async def serve_http(port: int, health: Callable[[], HealthReport], registry: Co
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=PROBE_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, port=port).start()
+        await web.TCPSite(runner, host, port).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -1,7 +1,7 @@
 """How long a client is without service when the node that announces an address loses its link.
 
-A client opens a new connection every 10 ms. The endpoints are on a node that never announces, so what is measured is the
-move of the address and nothing else. The time runs from before the cut to the first connection that was begun after
+A client opens a new connection every 10 ms. The endpoints are on a node that never announces, so what is measured is
+the move of the address and nothing else. The time runs from before the cut to the first connection that was begun after
 it and came about. The cut falls at another moment of the speakers' renewals each time.
 """
 

@@ -33,14 +33,17 @@ class Electorate:
 def advertisements_for(config: Config, address: Address, *, kept: bool) -> tuple[L2Advertisement, ...]:
     """Choose the advertisements of the address's pool.
 
-    An address that no pool holds (any more) has those that select all pools, if the controller vouches that it is
-    `kept` for its Service: an address in use does not fall silent because its pool went. One that we never assigned
-    is not ours to announce.
+    An address that no pool holds any more goes on if the controller vouches that it is `kept` for its Service: an
+    address in use must not fall silent because its pool was changed. Its advertisements are those that select all
+    pools, for they meant it; where there are none, any may have. One that we never assigned is not ours to announce.
     """
     pool = config.pool_of(address)
     if pool is not None:
         return tuple(one for one in config.l2_advertisements if pool.name in one.pools)
-    return tuple(one for one in config.l2_advertisements if kept and one.selects_all_pools)
+    if not kept:
+        return ()
+    for_all_pools = tuple(one for one in config.l2_advertisements if one.selects_all_pools)
+    return for_all_pools or config.l2_advertisements
 
 
 def decide_l2(demand: Demand, electorate: Electorate) -> Decision:

@@ -20,6 +20,7 @@ from rich.console import Console
 from baremetal_lb.addresses import Address, parse_address
 from baremetal_lb.cli.steps import Step, Steps
 from baremetal_lb.lab.binaries import KUBERNETES_VERSION, find_binaries
+from baremetal_lb.lab.bringup import LabExistsError
 from baremetal_lb.lab.errors import LabError
 from baremetal_lb.lab.lab import MANIFESTS, PRODUCT_NAMESPACE, Lab
 from baremetal_lb.lab.probes import Traffic, Vantage
@@ -65,9 +66,25 @@ def demo(
 
 @contextmanager
 def _lab_up(lab: Lab, steps: Steps, *, keep: bool) -> Iterator[None]:
-    """Have a lab; on failure save its logs, and however it ends leave nothing of it, unless it is to be kept."""
-    with steps.step("a control plane, three nodes and a client start in network namespaces"):
-        lab.up()
+    """Have a lab, and leave nothing of it however it ends, unless it is to be kept."""
+    is_ours = True
+    try:
+        with steps.step("a control plane, three nodes and a client start in network namespaces"):
+            lab.up()
+        with _evidence_kept(lab, steps):
+            yield
+    except LabExistsError:
+        is_ours = False
+        raise
+    finally:
+        if is_ours and not keep:
+            with steps.step("everything is removed"):
+                lab.down()
+
+
+@contextmanager
+def _evidence_kept(lab: Lab, steps: Steps) -> Iterator[None]:
+    """Keep logs, neighbour tables and objects of a failure."""
     try:
         yield
     except Exception:
@@ -75,10 +92,6 @@ def _lab_up(lab: Lab, steps: Steps, *, keep: bool) -> Iterator[None]:
         with steps.step(f"logs, neighbour tables and objects are kept in {directory}"):
             lab.collect(directory)
         raise
-    finally:
-        if not keep:
-            with steps.step("everything is removed"):
-                lab.down()
 
 
 class Demo:

@@ -47,7 +47,7 @@ READ_ONLY_PROC = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
-START_FAILED = 128
+START_FAILED, NOT_RUNNING = 128, 126
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -81,16 +81,19 @@ def run(spec: dict[str, Any]) -> int:
 
 def execute(spec: dict[str, Any]) -> int:
     """Run one command in a running container and answer its exit code."""
-    descriptor = os.pidfd_open(spec["pid"])
     everything = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET
-    _check(libc.setns(descriptor, everything))
+    try:
+        _check(libc.setns(os.pidfd_open(spec["pid"]), everything))
+    except ProcessLookupError:
+        os.write(2, b"the container is not running\n")
+        return NOT_RUNNING
     pid = os.fork()
     if pid == 0:
         try:
             _run_program(spec)
         except OSError as error:
             os.write(2, f"{error}\n".encode())
-            os._exit(126)
+            os._exit(NOT_RUNNING)
     _, status = os.waitpid(pid, 0)
     return _exit_code(status)
 

@@ -123,14 +123,14 @@ class Sandbox:
         return ServiceHandle(self, name)
 
     def close(self) -> None:
-        """Remove everything and wait until it is gone."""
+        """Remove everything, and wait until the Services are gone; their pools then follow by themselves."""
         kinds = [*_CLOSING_ORDER, *(one["kind"] for one in self._made if one["kind"] not in _CLOSING_ORDER)]
         for kind in dict.fromkeys(kinds):
             names = [one["metadata"]["name"] for one in self._made if one["kind"] == kind]
             for name in names:
                 self.delete(kind, name)
-            for name in names:
-                wait_for(f"{kind} {name} is gone", lambda: not self.exists(kind, name))  # noqa: B023 - called at once
+            if kind == "Service":
+                wait_for("the Services are gone", lambda: not any(self.exists("Service", name) for name in names))  # noqa: B023
         self._made.clear()
 
     def _path(self, kind: str, name: str) -> str:

@@ -5,7 +5,7 @@ never backs off: after an outage all speakers must be back within the grace that
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,12 +62,11 @@ class OwnLease:
         """Let go, so that the others take over at once. Where that fails they do when the Lease expires."""
         await self._attempt(self._release)
 
-    async def _attempt(self, write: Callable[[], Any]) -> None:
+    async def _attempt(self, write: Callable[[], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(self._settings.renew_timeout_seconds):
                 await write()
         except (ApiError, TimeoutError) as error:
-            self._lease = None
             self._metrics.lease_writes.labels("failed").inc()
             if not self._is_failing:
                 log.warning("lease not renewed", error=str(error) or type(error).__name__)
@@ -81,31 +80,34 @@ class OwnLease:
     async def _renew(self) -> None:
         if self._lease is not None:
             try:
-                await self._hold(self._lease)
+                self._lease = await self._client.replace(self._path, self._held(self._lease))
             except ApiError as error:
                 if error.status not in {404, 409}:
                     raise
             else:
                 return
-        await self._hold(await self._find_or_create())
+        self._lease = await self._acquire()
 
-    async def _hold(self, lease: dict[str, Any]) -> None:
-        now, seconds = datetime.now(UTC), self._settings.lease_seconds
-        body = held(lease, self._identity, at=now, seconds=seconds, interfaces=self._offered())
-        self._lease = await self._client.replace(self._path, body)
-
-    async def _release(self) -> None:
-        if self._lease is None or self._lease["spec"].get("holderIdentity") != self._identity:
-            return
-        self._lease = await self._client.replace(self._path, released(self._lease))
-        log.info("lease released")
-
-    async def _find_or_create(self) -> dict[str, Any]:
+    async def _acquire(self) -> dict[str, Any]:
+        """Take the Lease as it is, whoever wrote there, or make it."""
         try:
-            return await self._client.get(self._path)
+            return await self._client.replace(self._path, self._held(await self._client.get(self._path)))
         except ApiError as error:
             if error.status != 404:
                 raise
         node = await self._client.get(f"/api/v1/nodes/{self._settings.node}")
         lease = new_lease(self._settings.namespace, self._settings.node, node["metadata"]["uid"])
-        return await self._client.create(self._collection, lease)
+        return await self._client.create(self._collection, self._held(lease))
+
+    async def _release(self) -> None:
+        """Let go of what is there now: the answer to the last renewal may have been lost."""
+        if self._lease is None:
+            return
+        lease = await self._client.get(self._path)
+        if lease["spec"].get("holderIdentity") == self._identity:
+            await self._client.replace(self._path, released(lease))
+            log.info("lease released")
+
+    def _held(self, lease: dict[str, Any]) -> dict[str, Any]:
+        now, seconds = datetime.now(UTC), self._settings.lease_seconds
+        return held(lease, self._identity, at=now, seconds=seconds, interfaces=self._offered())

@@ -159,8 +159,8 @@ async def test_commands_run_inside_it(tmp_path: Path) -> None:
     identity = Identity(user=65532, group=65532)
     container = await Container.start(replace(shell(tmp_path, f"touch /tmp/here; {FOR_EVER}"), identity=identity))
     try:
-        done = await container.execute(["sh", "-c", "ls /tmp; id -u; exit 3"], 5)
-        assert (done.code, done.output) == (3, "here\n65532\n")
+        done = await container.execute(["sh", "-c", "ls /tmp/here; id -u; exit 3"], 5)
+        assert (done.code, done.output) == (3, "/tmp/here\n65532\n")
         with pytest.raises(TimeoutError):
             await container.execute(["sleep", "60"], 0.3)
         assert (await container.execute(["no-such-program"], 5)).code == 126

@@ -175,6 +175,27 @@ def test_a_deployment_is_reached_by_its_cluster_addresses_and_rolls_out_anew(clu
         cluster.wait(lambda address=address: answering(address) in after, PATIENCE, f"a new Pod at {address}")  # type: ignore[misc]
 
 
+PROXY = "server { listen 8000; listen [::]:8000; location / { return 200 'from nginx'; } }"
+
+
+def test_nginx_serves_with_a_file_of_a_config_map_as_its_configuration(cluster: Lab) -> None:
+    collection = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+    cluster.request("POST", collection, {"metadata": {"name": "proxy"}, "data": {"proxy.conf": PROXY}})
+    nginx = {
+        "name": "main",
+        "image": "nginx:1.27",
+        "ports": [{"name": "web", "containerPort": 8000}],
+        "readinessProbe": {"httpGet": {"port": "web"}, "periodSeconds": 1},
+        "volumeMounts": [
+            {"name": "conf", "mountPath": "/etc/nginx/conf.d/proxy.conf", "subPath": "proxy.conf", "readOnly": True}
+        ],
+    }
+    make_ready_pod(cluster, "nginx", nginx, volumes=[{"name": "conf", "configMap": {"name": "proxy"}}])
+    for address in (item["ip"] for item in pod(cluster, "nginx")["status"]["podIPs"]):
+        url = f"http://[{address}]:8000" if ":" in address else f"http://{address}:8000"
+        assert cluster.run("node2", "curl", "-s", "-m", "5", url).stdout == "from nginx"
+
+
 def test_identity_and_read_only_root_are_real(cluster: Lab) -> None:
     capabilities = {"drop": ["ALL"], "add": ["NET_RAW"]}
     security = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": capabilities}
@@ -266,7 +287,7 @@ def test_volumes_and_environment_come_from_objects_and_follow_them(cluster: Lab)
 
 
 def test_a_failed_liveness_probe_restarts_the_container(cluster: Lab) -> None:
-    probe = {"exec": {"command": ["test", "!", "-e", "/tmp/sick"]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = UP | {"exec": {"command": ["test", "!", "-e", "/tmp/sick"]}, "failureThreshold": 1}
     make_ready_pod(cluster, "sick", container(livenessProbe=probe))
     execute(cluster, "sick", "touch", "/tmp/sick")
     cluster.wait(lambda: status_of(cluster, "sick")["restartCount"] == 1, PATIENCE, "a restart")
@@ -274,7 +295,7 @@ def test_a_failed_liveness_probe_restarts_the_container(cluster: Lab) -> None:
 
 
 def test_readiness_follows_its_probe(cluster: Lab) -> None:
-    probe = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = UP | {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "failureThreshold": 1}
     make_pod(cluster, "moody", container(readinessProbe=probe))
     cluster.wait(lambda: "running" in status_of(cluster, "moody")["state"], PATIENCE, "the container running")
     assert not is_ready(cluster, "moody")

@@ -103,7 +103,6 @@ class TestFaults:
             pytest.param("flood", "node1", "no fault 'flood'", id="an unknown kind is refused"),
             pytest.param("link", "node9", "no host 'node9'", id="an unknown host is refused"),
             pytest.param("node", "client1", "no node 'client1'", id="a client is no node"),
-            pytest.param("speaker", "node1", "no speaker runs there", id="what does not run cannot be killed"),
         ],
     )
     def test_a_fault_that_cannot_be_is_refused(self, bare_lab: Lab, kind: str, target: str, complaint: str) -> None:
@@ -138,6 +137,8 @@ def test_two_labs_stand_side_by_side(bare_lab: Lab, second: LabPaths) -> None:
         for address in other.topology.host("node1").addresses:
             assert other.run("client2", "ping", "-c1", "-W2", str(address)).returncode == 0, "through the router"
         assert _machine_network() == machine
+        with pytest.raises(LabError, match="no speaker runs there"):
+            other.fail("speaker", "node1")
     assert namespaces_of(second) == []
     assert not second.state.exists()
     assert {process.command.name: process.pid for process in bare_lab.record.processes} == before

@@ -126,7 +126,7 @@ class PodNetwork:
         link, namespace = _link_of(key), self.namespace_of(key)
         await _run("ip", "link", "del", link, may_fail=True)
         if namespace.exists():
-            await _run("ip", "netns", "del", namespace.name)
+            await _run("ip", "netns", "del", namespace.name, may_fail=True)
         self._numbers.pop(link, None)
 
     async def _plug_in(self, key: PodKey, number: int) -> None:

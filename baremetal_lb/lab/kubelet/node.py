@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from baremetal_lb.kube.client import ApiError, KubeClient
+from baremetal_lb.lab.binaries import KUBERNETES_VERSION
 from baremetal_lb.lab.kubelet.status import timestamp
 
-KUBELET_VERSION = "v1.37.2"
 LEASE_SECONDS = 40
 RENEW_SECONDS = 5.0
 """Well below the node controller's patience (40 s to 50 s), and below a shorter one that a lab may choose."""
@@ -71,7 +71,7 @@ def node_status(node: NodeSpec, now: float) -> dict[str, Any]:
             "containerRuntimeVersion": "lab://0.1.0",
             "kernelVersion": platform.release(),
             "kubeProxyVersion": "",
-            "kubeletVersion": KUBELET_VERSION,
+            "kubeletVersion": f"v{KUBERNETES_VERSION}",
             "machineID": node.name,
             "operatingSystem": "linux",
             "osImage": "baremetal-lb lab",

@@ -49,8 +49,6 @@ class PodTable:
             same_name = (worker.pod.key.namespace, worker.pod.key.name) == key
             if same_name and (pod is None or pod.key != worker.pod.key):
                 worker.update(None)
-                if not self._synced:
-                    del self._workers[worker.pod.key]
         if pod is None:
             return
         if pod.key in self._workers:

@@ -1,5 +1,6 @@
 """The node that announces an address fails in one way or another: somebody else serves, the address stays."""
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,8 @@ from baremetal_lb.lab.waiting import wait_for
 ECHO = {"app": "echo"}
 FAILOVER_LIMIT_SECONDS = 10.0
 """A wide limit against hanging, no figure: the benchmarks measure."""
+
+log = logging.getLogger(__name__)
 
 pytestmark = pytest.mark.usefixtures("healthy_afterwards")
 
@@ -41,7 +44,6 @@ def test_the_holder_loses_its_link(
     lab: Lab,
     only_holder: Callable[[Address], str],
     family: Family,
-    record_property: Callable[[str, object], None],
 ) -> None:
     """The client is served by another node, to which its neighbour entry has moved."""
     sandbox.offer()
@@ -59,8 +61,7 @@ def test_the_holder_loses_its_link(
         )
         moved_at = time.monotonic()
         wait_for("the client is served", partial(traffic.served_since, moved_at), within=FAILOVER_LIMIT_SECONDS)
-        record_property("longest_gap_seconds", traffic.longest_gap_seconds)
-        record_property("neighbour_moved_after_seconds", moved_at - cut_at)
+        log.info("neighbour moved after %.2f s, longest gap %.2f s", moved_at - cut_at, traffic.longest_gap_seconds)
         lab.heal("link", holder)
         wait_for("one node is left", partial(client.announcers, address), lambda seen: len(seen) == 1)
         healed_at = time.monotonic()
@@ -109,9 +110,7 @@ def _page_from_elsewhere(client: Vantage, address: Address, cut: str) -> str:
     return "" if node == cut else node
 
 
-def test_a_rollout_of_the_speakers(
-    sandbox: Sandbox, client: Vantage, lab: Lab, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_rollout_of_the_speakers(sandbox: Sandbox, client: Vantage, lab: Lab) -> None:
     """Every speaker is replaced in turn: no address changes, and clients are served meanwhile."""
     sandbox.offer()
     service = sandbox.request_service("web", ECHO)
@@ -122,7 +121,7 @@ def test_a_rollout_of_the_speakers(
         lab.kubectl("rollout", "restart", "daemonset/speaker", "-n", PRODUCT_NAMESPACE)
         lab.kubectl("rollout", "status", "daemonset/speaker", "-n", PRODUCT_NAMESPACE, "--timeout=180s", timeout=190)
     gap = max(traffic4.longest_gap_seconds, traffic6.longest_gap_seconds)
-    record_property("longest_gap_seconds", gap)
+    log.info("longest gap during the rollout %.2f s", gap)
     assert gap < FAILOVER_LIMIT_SECONDS
     assert service.addresses() == (ipv4, ipv6)
     for address in (ipv4, ipv6):

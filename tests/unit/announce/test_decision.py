@@ -134,9 +134,18 @@ def test_advertisements_are_those_of_the_pool(address: Address) -> None:
     assert advertisements_for(CONFIG, address, kept=False) == (ANYWHERE, ALL_POOLS)
 
 
-def test_a_kept_address_goes_on_where_all_pools_are_advertised(address: Address) -> None:
-    """Its pool is gone; an advertisement that names pools can't mean it any more."""
-    assert advertisements_for(replace(CONFIG, pools=()), address, kept=True) == (ALL_POOLS,)
+@pytest.mark.parametrize(
+    ("advertisements", "chosen"),
+    [
+        pytest.param((ANYWHERE, OTHER_POOL, ALL_POOLS), (ALL_POOLS,), id="those for all pools meant it"),
+        pytest.param((ANYWHERE, OTHER_POOL), (ANYWHERE, OTHER_POOL), id="else any may have meant it"),
+        pytest.param((), (), id="without any it ends"),
+    ],
+)
+def test_a_kept_address_goes_on_without_its_pool(
+    address: Address, advertisements: tuple[L2Advertisement, ...], chosen: tuple[L2Advertisement, ...]
+) -> None:
+    assert advertisements_for(Config((), advertisements), address, kept=True) == chosen
 
 
 def test_an_address_that_we_never_assigned_is_not_announced(address: Address) -> None:

@@ -130,7 +130,7 @@ def served(policy: TrafficPolicy, *nodes: str, anywhere: bool = True) -> Served:
 
 
 CLUSTER, LOCAL = TrafficPolicy.CLUSTER, TrafficPolicy.LOCAL
-EMPTY = served(LOCAL, anywhere=False)
+EMPTY, NOWHERE = served(LOCAL, anywhere=False), served(CLUSTER, anywhere=False)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,7 @@ EMPTY = served(LOCAL, anywhere=False)
         pytest.param((served(LOCAL, "a", "b"), served(LOCAL, "b", "c")), "b", id="shared Local: the intersection"),
         pytest.param((served(LOCAL, "a"), served(LOCAL, "c")), "ac", id="shared Local: else the union"),
         pytest.param((served(LOCAL, "a"), EMPTY), "a", id="shared: one without endpoints has no say"),
+        pytest.param((NOWHERE, served(LOCAL, "x")), "", id="shared: nor has one with the Cluster policy"),
         pytest.param((EMPTY,), "", id="no endpoint anywhere: nobody"),
     ],
 )

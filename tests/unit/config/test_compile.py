@@ -102,6 +102,12 @@ def test_a_pool_that_overlaps_two_is_told_of_both() -> None:
     assert "192.0.2.64/26 is in the older pool b" in problems[1].message
 
 
+def test_of_several_shared_ranges_the_first_is_told() -> None:
+    older = pool("older", "192.0.2.0/24", "2001:db8::/64")
+    _, problems = compile_config([older, pool("younger", "192.0.2.7/32", "2001:db8::7/128", day=2)], [])
+    assert ["192.0.2.7/32" in one.message for one in problems] == [True]
+
+
 def test_a_pool_that_is_left_out_stands_in_nobodys_way() -> None:
     config, problems = compile_config(
         [
@@ -153,9 +159,10 @@ POOLS = [pool("a", "192.0.2.0/26", labels=GOLD), pool("b", "2001:db8::/64", labe
     ],
 )
 def test_an_advertisement_speaks_for(spec: Raw, pools: set[str], all_pools: bool) -> None:
-    config, _ = compile_config(POOLS, [advertisement(**spec)])
+    config, problems = compile_config(POOLS, [advertisement(**spec)])
     (one,) = config.l2_advertisements
     assert one.pools == pools
+    assert bool(problems) is not bool(pools)
     assert one.selects_all_pools is all_pools
 
 

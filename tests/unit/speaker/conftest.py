@@ -306,13 +306,17 @@ class Cluster:
             },
         )
 
-    async def service(self, name: str, *addresses: str, policy: str = "Cluster", **spec: Any) -> None:
+    async def service(
+        self, name: str, *addresses: str, policy: str = "Cluster", vouched: bool = False, **spec: Any
+    ) -> None:
+        conditions = [{"type": "baremetal-lb.io/AddressAssigned", "status": "True"}] if vouched else []
+        ingress = [{"ip": address} for address in addresses]
         await self.server.put(
             f"/api/v1/namespaces/default/services/{name}",
             {
                 "metadata": {"name": name, "namespace": "default"},
                 "spec": {"type": "LoadBalancer", "externalTrafficPolicy": policy, "ports": [{"port": 80}], **spec},
-                "status": {"loadBalancer": {"ingress": [{"ip": address} for address in addresses]}},
+                "status": {"loadBalancer": {"ingress": ingress}, "conditions": conditions},
             },
         )
 

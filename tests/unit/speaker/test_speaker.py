@@ -1,6 +1,7 @@
 """Whole speakers around a simulated API server and a simulated segment, in virtual time."""
 
 import asyncio
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -248,6 +249,25 @@ async def test_the_new_holder_tells_once_and_nobody_else(running: "Cluster") -> 
     assert told == sorted(expected)
 
 
+async def test_a_service_that_comes_back_is_told_anew(running: "Cluster") -> None:
+    await running.server.remove("/api/v1/namespaces/default/services/web")
+    await asyncio.sleep(1)
+    await running.service("web", *BOTH)
+    await asyncio.sleep(1)
+    assert sorted(reason for reason, _ in running.events()) == ["Announced"] * 4
+
+
+async def test_an_address_that_was_assigned_is_announced_without_its_pool(running: "Cluster") -> None:
+    before = holders(running)
+    await running.service("web", *BOTH, vouched=True)
+    await running.pool("198.51.100.0/24")
+    await asyncio.sleep(1)
+    assert holders(running) == before
+    await running.service("web", *BOTH)
+    await asyncio.sleep(1)
+    assert holders(running) == {IPV4: None, IPV6: None}
+
+
 async def test_that_nobody_announces_is_told_once_when_it_lasts(running: "Cluster") -> None:
     await running.endpoints("web")
     await asyncio.sleep(4)
@@ -331,6 +351,28 @@ async def test_a_stopping_speaker_answers_while_the_others_take_over(running: "C
     assert member.task.done()
 
 
+async def test_a_lease_that_was_written_meanwhile_is_released_all_the_same(running: "Cluster") -> None:
+    """The answer to our last renewal may be lost, so what we know of the Lease may be old."""
+    holder = holder_of(running, IPV4)
+    member = running.members[holder]
+    path = f"/apis/coordination.k8s.io/v1/namespaces/baremetal-lb-system/leases/speaker-{holder}"
+    await running.server.put(path, running.lease(holder))
+    member.stop_event.set()
+    await asyncio.sleep(0.1)
+    assert "holderIdentity" not in running.lease(holder)["spec"]
+
+
+async def test_the_lease_of_a_later_run_is_left_alone(running: "Cluster") -> None:
+    holder = holder_of(running, IPV4)
+    member = running.members[holder]
+    running.start(holder)
+    await asyncio.sleep(0.1)
+    later = running.lease(holder)["spec"]["holderIdentity"]
+    member.stop_event.set()
+    await asyncio.sleep(0.1)
+    assert running.lease(holder)["spec"]["holderIdentity"] == later
+
+
 async def test_a_lost_stream_is_not_ready_at_once(running: "Cluster") -> None:
     member = running.members["node1"]
     assert member.speaker.health().is_ready
@@ -353,9 +395,7 @@ async def test_four_thousand_services_are_decided_on_in_a_moment(running: "Clust
     for number in range(4000):
         await running.service(f"s{number}", f"192.0.{2 if number < 256 else 3 + number // 256}.{number % 256}")
     await asyncio.sleep(5)
-    metrics = running.members["node1"].metrics
-    before = metrics.registry.get_sample_value("baremetal_lb_decision_seconds_sum") or 0.0
+    began = process_time()
     await running.node("node4")
     await asyncio.sleep(1)
-    after = metrics.registry.get_sample_value("baremetal_lb_decision_seconds_sum") or 0.0
-    assert 0 < after - before < 1.0
+    assert process_time() - began < 1.0 * len(running.members)
