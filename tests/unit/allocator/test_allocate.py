@@ -295,6 +295,14 @@ def test_a_service_is_refused(
             id="a .0 that it had before avoidBuggyIPs",
         ),
         pytest.param(
+            request(wanted=("192.0.2.0",)),
+            [pool("x", "192.0.2.0/30", buggy=True)],
+            ["192.0.2.0"],
+            ["192.0.2.0"],
+            Reason.ASSIGNED,
+            id="a .0 that it had, also where it asks for it",
+        ),
+        pytest.param(
             request(),
             [FOUR],
             ["192.0.2.10"],

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baremetal_lb.addresses import Address, AddressRange, Family
+from baremetal_lb.allocator.free import FreeAddresses
 from baremetal_lb.allocator.ledger import Ledger, Usage
 from baremetal_lb.cluster.service import ServiceKey
 from baremetal_lb.config.model import Pool
@@ -88,6 +89,27 @@ def test_ranges_are_used_in_the_order_written() -> None:
 
     made.hold(WEB, addresses("198.51.100.0"))
     assert made.first_free(gold, V4) == ip_address("198.51.100.1")
+
+
+def test_an_address_that_the_pool_avoids_is_not_given_again() -> None:
+    gold = pool("192.0.2.0/31", buggy=True)
+    made = ledger(gold)
+    made.hold(WEB, addresses("192.0.2.0", "192.0.2.1"))
+    assert made.first_free(gold, V4) is None
+
+    made.hold(WEB, addresses("192.0.2.1"))
+    assert made.first_free(gold, V4) is None
+
+
+def test_coming_and_going_costs_no_memory() -> None:
+    gold = pool("192.0.2.0/30")
+    free = FreeAddresses(gold, V4, set(addresses("192.0.2.0", "192.0.2.1")).__contains__)
+    free.first()
+
+    for _ in range(10):
+        free.given_back(ip_address("192.0.2.1"))
+
+    assert len(free._returned) == 1
 
 
 RANGES = ("192.0.2.254-192.0.3.1", "192.0.2.16/30", "2001:db8::/126", "2001:db8:1::5-2001:db8:1::6")

@@ -31,9 +31,11 @@ class SimulatedApi(KubeClient):
         self.oldest = 0
         self.events: list[Mapping[str, Any]] = []
         self.patches: list[tuple[str, Mapping[str, Any]]] = []
+        self.conflicts = 0
         self.failures: list[ApiError] = []
         self.before_patch: Callable[[], None] = lambda: None
         self.is_reachable = True
+        self.is_late = False
         self.changed = asyncio.Event()
         self.on_resource: Callable[[], object] = lambda: None
 
@@ -65,6 +67,7 @@ class SimulatedApi(KubeClient):
         if raw is None:
             raise ApiError(404, "NotFound", f"{name} not found")
         if body["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
+            self.conflicts += 1
             raise ApiError(409, "Conflict", "the object has been modified")
         self.patches.append((path, body))
         if part == "status":
@@ -85,7 +88,7 @@ class SimulatedApi(KubeClient):
         while True:
             if position < self.oldest:
                 raise ApiError(410, "Expired", "too old resource version")
-            for version, event in list(self.history):
+            for version, event in [] if self.is_late else list(self.history):
                 if version > position and event["path"] == path:
                     position = version
                     yield json.dumps(event).encode()
@@ -342,6 +345,9 @@ async def test_a_pool_deleted_while_nobody_followed_is_noticed_when_the_connecti
 
     async with running(api) as controller:
         await until(lambda: controller.health().is_ready)
+        await settle(api)
+        await until(lambda: not api.objects[POOLS]["gold"]["metadata"].get("finalizers"))
+        await until(lambda: api.objects[POOLS]["gold"]["status"]["assignedIPv4"] == 0)
         api.cut_off()
         await until(lambda: not controller.health().is_ready)
         api.on_resource = lambda: None
@@ -377,16 +383,23 @@ async def test_a_conflict_is_decided_anew_on_what_changed(api: SimulatedApi) -> 
 
     def change_once() -> None:
         api.before_patch = lambda: None
+        api.is_late = True
         api.put(SERVICES, service("web", loadBalancerIP="192.0.2.15"))
 
     async with running(api):
         await settle(api)
         api.before_patch = change_once
         api.put(SERVICES, service("web"))
+        await until(lambda: api.conflicts)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        api.is_late = False
+        api.changed.set()
         await until(lambda: api.ingress("web"))
 
     assert api.ingress("web") == ["192.0.2.15"]
     assert api.told("web") == [("Normal", "Assigned")]
+    assert api.conflicts == 1, "it waits for the news instead of trying again"
 
 
 async def test_a_service_deleted_before_its_status_was_written_frees_its_address(api: SimulatedApi) -> None:
@@ -467,7 +480,11 @@ async def test_a_write_of_another_controller_is_not_fought(api: SimulatedApi) ->
     assert api.ingress("web") == ["203.0.113.9"]
 
 
-async def test_a_wiped_status_is_written_again(api: SimulatedApi) -> None:
+@pytest.mark.parametrize(
+    ("keeps_conditions", "events"),
+    [pytest.param(True, 1, id="the condition is left"), pytest.param(False, 2, id="the condition is gone as well")],
+)
+async def test_a_wiped_status_is_written_again(api: SimulatedApi, keeps_conditions: bool, events: int) -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("first", at=1))
     api.put(SERVICES, service("web", at=2))
@@ -477,11 +494,15 @@ async def test_a_wiped_status_is_written_again(api: SimulatedApi) -> None:
         await settle(api)
         api.remove(SERVICES, "first")
         raw = deepcopy(api.objects[SERVICES]["web"])
-        raw["status"] = {"loadBalancer": {}}
+        raw["status"]["loadBalancer"] = {}
+        if not keeps_conditions:
+            raw["status"]["conditions"] = []
         api.put(SERVICES, raw)
         await until(lambda: api.ingress("web"))
+        await settle(api)
 
     assert api.ingress("web") == ["192.0.2.11"]
+    assert len(api.told("web")) == events
 
 
 async def test_a_change_of_type_frees_the_address_and_takes_the_condition_back(api: SimulatedApi) -> None:
