@@ -87,15 +87,13 @@ async def report_pending(lab: Lab, client: KubeClient, count: int, metallb_secon
 
 
 async def time_bare(client: KubeClient) -> float:
-    """Send the statuses that the controller wrote once more, to the same Services made anew, watched as before."""
+    """Send the statuses that the controller wrote once more, to the same Services made anew, with nothing around it."""
     patches = {item["metadata"]["name"]: {"status": item["status"]} for item in (await client.get(SERVICES))["items"]}
     await delete_services(client)
     await at_once([client.create(SERVICES, service(number)) for number in range(len(patches))])
-    async with addressed(client) as seen:
-        began = time.perf_counter()
-        await at_once([client.patch(f"{SERVICES}/{name}/status", status) for name, status in patches.items()])
-        await seen.wait_for(len(patches))
-        return time.perf_counter() - began
+    began = time.perf_counter()
+    await at_once([client.patch(f"{SERVICES}/{name}/status", status) for name, status in patches.items()])
+    return time.perf_counter() - began
 
 
 async def delete_services(client: KubeClient) -> None:

@@ -20,6 +20,12 @@ from baremetal_lb.controller.resource_loader import KINDS
 RESTART_SECONDS = 5.0
 """How long to wait before kopf is started again, should it ever end by itself."""
 
+BACKOFF_SECONDS = (0.5, 1.0, *(3.0,) * 1000)
+"""Between two tries to reach the API server. Left to itself kopf waits ever longer, and is deaf when it comes back."""
+
+CONNECT_SECONDS = 3.0
+"""Left to itself kopf waits for the kernel, which asks a network that healed again only after half a minute or more."""
+
 log = structlog.get_logger()
 
 
@@ -80,9 +86,14 @@ def build_registry(credentials: Credentials, on_change: Callable[[], object]) ->
 
 
 def build_settings() -> kopf.OperatorSettings:
-    """No Events, no peering and no look at CRDs of our own accord: each would need rights that nothing else needs."""
+    """No Events, no peering and no look at CRDs of our own accord: each would need rights that nothing else needs.
+
+    And soon back after an outage, since Services are decided on again by then, with the pools as they were.
+    """
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
+    settings.networking.error_backoffs = BACKOFF_SECONDS
+    settings.networking.connect_timeout = settings.watching.connect_timeout = CONNECT_SECONDS
     return settings

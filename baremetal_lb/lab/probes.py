@@ -21,6 +21,7 @@ from baremetal_lb.lab.names import LabPaths
 from baremetal_lb.lab.netns import inside
 from baremetal_lb.lab.questions import Asker, claiming_mac, question_for
 from baremetal_lb.lab.topology import Topology
+from baremetal_lb.lab.waiting import wait_for
 
 REPLY_SECONDS = 1.0
 ANSWER_SECONDS = 0.25
@@ -110,6 +111,13 @@ class Vantage:
         """Ask the segment, and name every node that claims the address (a MAC that is no node's stays a MAC)."""
         asker = Asker(_bytes(self.host.mac(self.host.segments[0])), self.address(family_of(address)))
         return self.answers(question_for(asker, address), address)
+
+    def holder(self, address: Address) -> str:
+        """Wait until exactly one node claims the address, and name it."""
+        (node,) = wait_for(
+            f"one node announces {address}", lambda: self.announcers(address), lambda seen: len(seen) == 1
+        )
+        return node
 
     def answers(self, question: bytes, address: Address) -> set[str]:
         """Send a frame, and name every node that claims the address in a frame to this host."""

@@ -23,6 +23,14 @@ def healthy_afterwards(lab: Lab, sandbox: Sandbox) -> Iterator[Sandbox]:
     yield sandbox
     lab.heal_all()
     wait_for("the product is complete", lambda: _incomplete(lab), lambda seen: not seen, within=HEALTHY_WITHIN_SECONDS)
+    _wait_until_controller_hears(sandbox)
+
+
+def _wait_until_controller_hears(sandbox: Sandbox) -> None:
+    """Make sure that it does not decide the next test's Services with the pools of this one."""
+    pool = sandbox.name("hearing")
+    sandbox.create(objects.pool(pool, ["198.51.100.200/32", "2001:db8:100::200/128"], autoAssign=False))
+    wait_for("the controller judges a pool", lambda: sandbox.read("IPAddressPool", pool).get("status"), within=90)
 
 
 def _incomplete(lab: Lab) -> list[str]:

@@ -133,7 +133,7 @@ class TestTheApiServer:
 def test_a_holder_that_cannot_reach_the_api_server(client: Vantage, lab: Lab, web: ServiceHandle) -> None:
     """It forwards as before, so clients are served whoever announces; afterwards one node does."""
     addresses = web.addresses()
-    (holder,) = client.announcers(addresses[0])
+    holder = client.holder(addresses[0])
     with client.traffic(addresses[0]) as traffic4, client.traffic(addresses[1]) as traffic6:
         lab.fail("partition", holder)
         time.sleep(LEASE_AND_A_BIT_SECONDS)

@@ -53,7 +53,7 @@ def test_a_question_that_breaks_a_rule_is_counted(
 ) -> None:
     """And not answered."""
     for address in addresses:
-        (holder,) = client.announcers(address)
+        holder = client.holder(address)
         question = question_for(_asker(other_client, address), address)
         for reason, frame in _rule_breakers(question):
             before = _malformed(client, lab, holder, reason)

@@ -60,7 +60,7 @@ def test_the_holder_loses_its_link(sandbox: Sandbox, client: Vantage, lab: Lab) 
     addresses = sandbox.request_service("web", ECHO).assigned()
     for address in addresses:
         wait_for(f"a page from {address}", partial(client.reaches, address))
-    (holder,) = client.announcers(addresses[0])
+    holder = client.holder(addresses[0])
     lab.fail("link", holder)
     for address in addresses:
         wait_for(

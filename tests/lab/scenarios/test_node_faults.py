@@ -29,10 +29,7 @@ def only_holder(client: Vantage) -> Callable[[Address], str]:
 
     def find(address: Address) -> str:
         wait_for(f"a page from {address}", partial(client.reaches, address))
-        (node,) = wait_for(
-            f"one node announces {address}", partial(client.announcers, address), lambda seen: len(seen) == 1
-        )
-        return node
+        return client.holder(address)
 
     return find
 
@@ -96,7 +93,7 @@ def test_the_node_of_a_local_pod_loses_its_link(sandbox: Sandbox, client: Vantag
     holders = {}
     for address in addresses:
         wait_for(f"a page from {address}", partial(client.reaches, address))
-        (holders[address],) = client.announcers(address)
+        holders[address] = client.holder(address)
     cut = holders[addresses[0]]
     lab.fail("link", cut)
     for address in addresses:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -176,14 +177,14 @@ def api() -> SimulatedApi:
 
 
 @asynccontextmanager
-async def running(api: SimulatedApi) -> AsyncIterator[Controller]:
+async def running(api: SimulatedApi, settings: ControllerSettings = SETTINGS) -> AsyncIterator[Controller]:
     """Run a controller until the end of the block, then stop it as SIGTERM does."""
 
     def follow(on_change: Callable[[], object], _stop: threading.Event) -> None:
         api.on_resource = on_change
         on_change()
 
-    controller, stop = Controller(api, SETTINGS, follow), asyncio.Event()
+    controller, stop = Controller(api, settings, follow), asyncio.Event()
     task = asyncio.create_task(controller.run(stop))
     try:
         yield controller
@@ -197,6 +198,11 @@ async def until(predicate: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not predicate():  # noqa: ASYNC110 - gives the others their turn, and waits for no time to pass
             await asyncio.sleep(0)
+
+
+async def let_others_run() -> None:
+    for _ in range(200):
+        await asyncio.sleep(0)
 
 
 async def settle(api: SimulatedApi) -> None:
@@ -343,17 +349,17 @@ async def test_a_deletion_while_cut_off_is_noticed_afterwards(api: SimulatedApi)
 async def test_a_pool_deleted_while_nobody_followed_is_noticed_when_the_connection_is_back(api: SimulatedApi) -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
 
-    async with running(api) as controller:
+    async with running(api, replace(SETTINGS, publish_seconds=3600)) as controller:
         await until(lambda: controller.health().is_ready)
         await settle(api)
-        await until(lambda: not api.objects[POOLS]["gold"]["metadata"].get("finalizers"))
-        await until(lambda: api.objects[POOLS]["gold"]["status"]["assignedIPv4"] == 0)
+        await let_others_run()
         api.cut_off()
         await until(lambda: not controller.health().is_ready)
         api.on_resource = lambda: None
         api.remove(POOLS, "gold")
         api.come_back()
         await until(lambda: controller.health().is_ready)
+        await let_others_run()
         api.put(SERVICES, service("web"))
         await until(lambda: api.condition("web").get("reason") == "NoPools")
 
@@ -391,8 +397,7 @@ async def test_a_conflict_is_decided_anew_on_what_changed(api: SimulatedApi) -> 
         api.before_patch = change_once
         api.put(SERVICES, service("web"))
         await until(lambda: api.conflicts)
-        for _ in range(100):
-            await asyncio.sleep(0)
+        await let_others_run()
         api.is_late = False
         api.changed.set()
         await until(lambda: api.ingress("web"))
