@@ -259,7 +259,7 @@ def test_volumes_and_environment_come_from_objects_and_follow_them(cluster: Lab)
     cluster.request("POST", collection, configuration)
     volumes = [
         {"name": "conf", "configMap": {"name": "conf"}},
-        {"name": "work", "emptyDir": {}},
+        {"name": "scratch", "emptyDir": {}},
         {
             "name": "down",
             "downwardAPI": {"items": [{"path": "node", "fieldRef": {"fieldPath": "metadata.namespace"}}]},
@@ -270,13 +270,13 @@ def test_volumes_and_environment_come_from_objects_and_follow_them(cluster: Lab)
         {"name": "ADDRESSES", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}},
         {"name": "BOTH", "value": "$(GREETING) from $(ADDRESSES)"},
     ]
-    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("conf", "work", "down")]
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("conf", "scratch", "down")]
     first = {"name": "first", "image": "busybox", "volumeMounts": mounts}
-    first["command"] = ["sh", "-c", "echo ready > /work/first"]
+    first["command"] = ["sh", "-c", "echo ready > /scratch/first"]
     main = container(env=environment, volumeMounts=mounts)
     make_ready_pod(cluster, "volumes", main, volumes=volumes, initContainers=[first])
     addresses = ",".join(item["ip"] for item in pod(cluster, "volumes")["status"]["podIPs"])
-    seen = execute(cluster, "volumes", "sh", "-c", "cat /conf/greeting /work/first /down/node; echo; echo $BOTH")
+    seen = execute(cluster, "volumes", "sh", "-c", "cat /conf/greeting /scratch/first /down/node; echo; echo $BOTH")
     assert seen.output == f"helloready\n{NAMESPACE}\nhello from {addresses}\n"
     assert "Read-only" in execute(cluster, "volumes", "touch", "/conf/x").output
 
