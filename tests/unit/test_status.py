@@ -160,3 +160,16 @@ def test_only_what_differs_is_written_to_a_pool() -> None:
     then = resource_status(resource(**first["status"]), (), {**usage, Family.IPV4: Usage(4, 2, 2)}, NOW)
     assert then is not None
     assert then["status"] == {"assignedIPv4": 2, "availableIPv4": 2}
+
+
+def test_a_deleted_pool_that_is_in_use_is_not_ready_and_counts_what_holds_it() -> None:
+    raw = resource()
+    raw["metadata"]["deletionTimestamp"] = "2026-11-23T11:00:00Z"
+    usage = {Family.IPV4: Usage(4, 2, 2), Family.IPV6: Usage(4, 1, 3)}
+
+    patch = resource_status(raw, (), usage, NOW)
+
+    assert patch is not None
+    (condition,) = patch["status"]["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "PoolBeingDeleted")
+    assert "when the 3 in use are free" in condition["message"]

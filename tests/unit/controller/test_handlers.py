@@ -64,6 +64,16 @@ def test_it_writes_nothing_of_its_own_accord() -> None:
     assert settings.scanning.disabled is True
 
 
+def test_it_comes_back_soon_however_long_the_api_server_was_away() -> None:
+    """Services are decided on again by then; a pool that changed meanwhile must not go unheard."""
+    networking = build_settings().networking
+    waits = list(networking.error_backoffs)
+
+    assert max(waits) <= 3.0
+    assert sum(waits) > 1800
+    assert networking.connect_timeout == 3.0
+
+
 def test_it_is_started_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, starts = threading.Event(), []
 
