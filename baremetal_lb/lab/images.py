@@ -1,6 +1,6 @@
 """The images of the lab: a table of local commands, found by an image reference's last word.
 
-Registry, tag and digest are left aside: `ghcr.io/someone/baremetal-lb:0.1.0` is our own checkout. Whatever the
+Registry, tag and digest are left aside: `registry.example/someone/baremetal-lb:0.1.0` is our own checkout. Whatever the
 machine has installed is inside every image, because a container's root is an overlay over the machine's.
 """
 

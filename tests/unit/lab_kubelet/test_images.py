@@ -10,7 +10,7 @@ from baremetal_lb.lab.images import CHECKOUT, IMAGES, find_image, program_trees
     [
         ("baremetal-lb", "baremetal-lb"),
         ("baremetal-lb:0.1.0", "baremetal-lb"),
-        ("ghcr.io/someone/baremetal-lb:0.1.0", "baremetal-lb"),
+        ("registry.example/someone/baremetal-lb:0.1.0", "baremetal-lb"),
         ("registry.example:5000/echo", "echo"),
         ("nginx:1.27@sha256:0123", "nginx"),
     ],
@@ -20,7 +20,7 @@ def test_registry_tag_and_digest_are_left_aside(reference: str, name: str) -> No
 
 
 def test_an_image_that_is_not_in_the_table() -> None:
-    assert find_image("quay.io/none/such:1") is None
+    assert find_image("registry.example/none/such:1") is None
 
 
 def test_the_checkout_is_reachable_in_a_container() -> None:
