@@ -82,7 +82,3 @@ class Config:
     def pool_of(self, address: Address) -> Pool | None:
         """The pool that holds the address (pools of a Config never overlap)."""
         return self._pool_of.find(address)
-
-    def pool_named(self, name: str) -> Pool | None:
-        """The pool with this name."""
-        return next((pool for pool in self.pools if pool.name == name), None)

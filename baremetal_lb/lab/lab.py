@@ -101,10 +101,6 @@ class Lab:
             self.command(host, *argv), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def popen(self, host: str, *argv: str) -> subprocess.Popen[str]:
-        """Start a command on a host; the caller reads its output and stops it."""
-        return subprocess.Popen(self.command(host, *argv), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
     def inside(self, host: str, function: Callable[[], Result]) -> Result:
         """Call a function in a host's network namespace (an asyncio.run too); see `netns.inside`."""
         self.topology.host(host)

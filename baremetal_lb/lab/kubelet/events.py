@@ -20,7 +20,6 @@ log = structlog.get_logger()
 
 class _Event(NamedTuple):
     key: PodKey
-    kind: str
     reason: str
     message: str
     at: float
@@ -36,11 +35,7 @@ class PodEvents:
 
     def warn(self, key: PodKey, reason: str, message: str) -> None:
         """Say that something is wrong."""
-        self._post(_Event(key, "Warning", reason, message, time.time()))
-
-    def inform(self, key: PodKey, reason: str, message: str) -> None:
-        """Say that something happened."""
-        self._post(_Event(key, "Normal", reason, message, time.time()))
+        self._post(_Event(key, reason, message, time.time()))
 
     async def run(self) -> None:
         """Post what waits, for ever; an Event that the API server doesn't take is lost."""
@@ -67,7 +62,7 @@ def _document(event: _Event, node: str) -> dict[str, Any]:
         "kind": "Event",
         "metadata": {"namespace": key.namespace, "name": f"{key.name}.{int(event.at * 1e6):x}"},
         "involvedObject": pod,
-        "type": event.kind,
+        "type": "Warning",
         "reason": event.reason,
         "message": event.message[:MAX_MESSAGE],
         "source": {"component": "kubelet", "host": node},

@@ -50,14 +50,12 @@ def test_ranges_of_a_family_keep_their_order() -> None:
     assert [str(block) for block in one.ranges_of(Family.IPV4)] == ["192.0.2.128/25", "192.0.2.0/25"]
 
 
-def test_a_config_finds_pools_by_address_and_by_name() -> None:
+def test_a_config_finds_pools_by_address() -> None:
     lan, dmz = pool("lan", "192.0.2.0/24", "2001:db8::/64"), pool("dmz", "198.51.100.0/24")
     config = Config((lan, dmz))
     assert config.pool_of(ip_address("2001:db8::7")) is lan
     assert config.pool_of(ip_address("198.51.100.7")) is dmz
     assert config.pool_of(ip_address("203.0.113.7")) is None
-    assert config.pool_named("dmz") is dmz
-    assert config.pool_named("wan") is None
 
 
 @pytest.mark.parametrize(
