@@ -77,6 +77,12 @@ class AddressRange:
         raise ValueError(f"{text!r} is a single address; write {address}/{address.max_prefixlen}")
 
     @classmethod
+    def of_network(cls, text: str) -> "AddressRange":
+        """Parse a CIDR whose host bits mean nothing, as Kubernetes writes its own; raise ValueError."""
+        network = ip_network(text, strict=False)
+        return cls(network[0], network[-1])
+
+    @classmethod
     def _from_ends(cls, text: str) -> "AddressRange":
         first_text, _, last_text = text.partition("-")
         try:
@@ -189,6 +195,19 @@ def merged(ranges: Iterable[AddressRange]) -> tuple[AddressRange, ...]:
         else:
             result.append(block)
     return tuple(result)
+
+
+def subtract(ranges: Iterable[AddressRange], excluded: Iterable[AddressRange]) -> Iterator[AddressRange]:
+    """Yield what is left of each range, in the order given."""
+    holes: RangeIndex[None] = RangeIndex((block, None) for block in merged(excluded))
+    for block in ranges:
+        kind, start = type(block.first), int(block.first)
+        for hole, _ in holes.overlapping(block):
+            if start < int(hole.first):
+                yield AddressRange(kind(start), kind(int(hole.first) - 1))
+            start = int(hole.last) + 1
+        if start <= int(block.last):
+            yield AddressRange(kind(start), block.last)
 
 
 def buggy_count(ranges: Iterable[AddressRange]) -> int:

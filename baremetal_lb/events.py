@@ -12,7 +12,16 @@ NAMESPACE_OF_CLUSTER_OBJECTS = "default"
 """Where Kubernetes itself puts Events about objects without a namespace."""
 
 GOOD_NEWS = frozenset(
-    {Reason.ASSIGNED, Reason.FOREIGN_ADDRESS, Reason.RELEASED, Reason.VALID, Reason.ANNOUNCED, Reason.ELECTED}
+    {
+        Reason.ASSIGNED,
+        Reason.FOREIGN_ADDRESS,
+        Reason.RELEASED,
+        Reason.VALID,
+        Reason.RESERVED,
+        Reason.BOUND,
+        Reason.ANNOUNCED,
+        Reason.ELECTED,
+    }
 )
 """What is told as Normal; everything else is a Warning."""
 

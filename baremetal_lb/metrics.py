@@ -19,27 +19,32 @@ class ControllerMetrics:
     def __init__(self, registry: CollectorRegistry, version: str) -> None:
         self.registry = registry
         Info(f"{PREFIX}_build", "What runs.", registry=registry).info({"version": version})
-        self.pool_addresses_total = Gauge(
-            f"{PREFIX}_pool_addresses",
-            "Addresses that the pool may give out.",
-            ["pool", "family"],
+        self.leader = Gauge(f"{PREFIX}_leader", "1 where this replica leads.", registry=registry)
+        self.leader_transitions = Counter(
+            f"{PREFIX}_leader_transitions",
+            "How often this replica began to lead, or ceased to.",
+            ["to"],
             registry=registry,
         )
-        self.pool_addresses_assigned = Gauge(
-            f"{PREFIX}_pool_addresses_assigned",
-            "Addresses of the pool that Services hold.",
-            ["pool", "family"],
-            registry=registry,
+        self.pool_addresses_total = _pool_gauge("pool_addresses", "Addresses that the pool may give out.", registry)
+        self.pool_addresses_assigned = _pool_gauge(
+            "pool_addresses_assigned", "Addresses of the pool that Services hold.", registry
         )
-        self.pool_addresses_available = Gauge(
-            f"{PREFIX}_pool_addresses_available",
-            "Addresses that the pool can still give.",
-            ["pool", "family"],
-            registry=registry,
+        self.pool_addresses_reserved = _pool_gauge(
+            "pool_addresses_reserved", "Addresses kept for a claim, or of a node, that no Service holds.", registry
+        )
+        self.pool_addresses_available = _pool_gauge(
+            "pool_addresses_available", "Addresses that the pool can still give.", registry
         )
         self.services = Gauge(
             f"{PREFIX}_services",
             "Services of type LoadBalancer that are ours, by what was decided on them.",
+            ["reason"],
+            registry=registry,
+        )
+        self.addresses_left = Counter(
+            f"{PREFIX}_addresses_left",
+            "Addresses that a Service had to leave, by why.",
             ["reason"],
             registry=registry,
         )
@@ -67,6 +72,27 @@ class ControllerMetrics:
             ["kind", "reason"],
             registry=registry,
         )
+
+    def count_term(self, *, leads: bool) -> None:
+        """A term begins or ends."""
+        self.leader.set(int(leads))
+        self.leader_transitions.labels("leader" if leads else "standby").inc()
+
+    def forget_decisions(self) -> None:
+        """Drop what only a leader knows."""
+        for gauge in (
+            self.pool_addresses_total,
+            self.pool_addresses_assigned,
+            self.pool_addresses_reserved,
+            self.pool_addresses_available,
+            self.services,
+            self.config_problems,
+        ):
+            gauge.clear()
+
+
+def _pool_gauge(name: str, documentation: str, registry: CollectorRegistry) -> Gauge:
+    return Gauge(f"{PREFIX}_{name}", documentation, ["pool", "family"], registry=registry)
 
 
 # --- speaker ----------------------------------------------------------------------------------------------------------

@@ -25,15 +25,32 @@ class Reason(StrEnum):
     FAMILY_MISMATCH = "FamilyMismatch"
     POOL_NOT_FOUND = "PoolNotFound"
     POOL_BEING_DELETED = "PoolBeingDeleted"
+    POOL_NOT_NAMED = "PoolNotNamed"
+    COULD_SERVE = "CouldServe"
+    POOL_NOT_PERMITTED = "PoolNotPermitted"
+    POOL_OF_OTHER_CLASS = "PoolOfOtherClass"
+    NOT_EXCLUSIVE = "NotExclusive"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    SHARING_REFUSED = "SharingRefused"
+    ADDRESS_RESERVED = "AddressReserved"
+    REASSIGNED = "Reassigned"
+    LEADER_CHANGED = "LeaderChanged"
     PENDING_CLUSTER_IP = "PendingClusterIP"
     RELEASED = "Released"
 
     # a custom resource
     VALID = "Valid"
     INVALID_SPEC = "InvalidSpec"
-    POOL_OVERLAP = "PoolOverlap"
+    CONFLICT = "Conflict"
+    OVERLAPPING_ENTRIES = "OverlappingEntries"
+    OVERLAPS_CLUSTER = "OverlapsCluster"
     UNKNOWN_POOL = "UnknownPool"
     NO_POOL_SELECTED = "NoPoolSelected"
+
+    # an IPAddressClaim (controller)
+    RESERVED = "Reserved"
+    BOUND = "Bound"
+    HELD_BY_ANOTHER = "HeldByAnother"
 
     # announcing an address from a node (speaker)
     ANNOUNCED = "Announced"

@@ -9,6 +9,9 @@ CONTROLLER_PORT = 7472
 SPEAKER_PORT = 7473
 """Metrics and health. Two numbers, since both may run on the network of one node."""
 
+WEBHOOK_PORT = 9443
+"""Where the controller answers the API server. A Service maps 443 to it, so it needs no privilege."""
+
 EXCLUDED_INTERFACES = "docker|podman|cbr|virbr|lxc|veth|cali|cilium|tunl|flannel|kube-ipvs|cni|weave|nodelocaldns|dummy"
 """How the names of interfaces begin (a regular expression) that belong to containers, tunnels and virtual machines:
 nothing is announced there unless an L2Advertisement names the interface."""
@@ -24,6 +27,21 @@ class ControllerSettings:
     """How the controller works. Times are in seconds."""
 
     port: int = CONTROLLER_PORT
+    namespace: str = SYSTEM_NAMESPACE
+
+    lease_seconds: float = 3.0
+    """A leader that is silent for so long is replaced. It sees two writes fail before it stops by itself."""
+
+    renew_seconds: float = 1.0
+
+    claim_retry_seconds: float = 0.5
+    """Between two tries to write the Lease."""
+
+    lease_timeout_seconds: float = 0.7
+    """So that a try that hangs does not use up the time for another."""
+
+    lease_margin_seconds: float = 0.5
+    """A leader stops so long before the others may take over, for what it sent at the last moment."""
 
     patches_in_flight: int = 32
     """More gains nothing: an API server on two cores answers about 1,100 status patches a second at 32."""
@@ -43,9 +61,22 @@ class ControllerSettings:
     publish_seconds: float = 1.0
     """Pool counters are written at most this often, however many addresses are given meanwhile."""
 
+    move_seconds: float = 1.0
+    """Between two Services that leave an address which their pool gave up (reclaimPolicy Reassign): each is a change
+    that its users notice, so somebody can still stop it."""
+
     first_backoff_seconds: float = 0.2
     last_backoff_seconds: float = 10.0
     """Between two tries of a failed write; it doubles each time."""
+
+    webhook_port: int = WEBHOOK_PORT
+
+    certificate_check_seconds: float = 30.0
+    """The webhook's certificate and the API server's trust in it are looked at this often. It is replaced weeks before
+    it ends, so nothing hurries."""
+
+    certificate_settle_seconds: float = 2.0
+    """The API server is told of a new authority this long before a certificate of it is served."""
 
     quiet_start_seconds: float = 10.0
     """kopf is imported once the first assignments are out, or after this long: it costs half a second."""

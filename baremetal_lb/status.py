@@ -4,21 +4,29 @@ A document is written only where it differs from what is there. Conditions of ot
 replaces a list as a whole, so it names them too, and its resourceVersion makes sure that none was added meanwhile.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import Allocation, Outcome
-from baremetal_lb.allocator.assigner import ASSIGNED_CONDITION, our_condition
+from baremetal_lb.allocator.entry import ASSIGNED_CONDITION, our_condition
 from baremetal_lb.allocator.ledger import Usage
+from baremetal_lb.api.annotations import Annotation
 from baremetal_lb.api.base import READY
 from baremetal_lb.api.pool import COUNT_MAX
-from baremetal_lb.cluster.service import ServiceView
+from baremetal_lb.cluster.service import ServiceKey, ServiceView
+from baremetal_lb.config.model import Claim
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.reasons import Reason
 
 Condition = Mapping[str, Any]
+
+OVERLAPS_CLUSTER = "OverlapsCluster"
+"""The type of the condition that warns of a pool."""
+
+OUR_TYPES = frozenset({READY, OVERLAPS_CLUSTER})
+"""The types of conditions that our own resources have of us."""
 
 MAX_CONDITION_MESSAGE_LENGTH = 4096
 """A thousand faults of one resource are not told one by one; etcd and `kubectl describe` would suffer."""
@@ -33,31 +41,101 @@ def service_patch(view: ServiceView, outcome: Outcome | None, now: datetime) -> 
         return _take_back(view)
     status: dict[str, Any] = {}
     addresses = outcome.addresses if isinstance(outcome, Allocation) else ()
+    shown = view.ingress
     if set(addresses) != set(view.ingress):
+        shown = addresses
         status["loadBalancer"] = {"ingress": [_ingress(address) for address in addresses]}
     wanted = condition(ASSIGNED_CONDITION, is_true=bool(addresses), reason=outcome.reason, message=outcome.message)
     if conditions := merge_condition(view.conditions, wanted, now):
         status["conditions"] = conditions
-    return _patch(view, status) if status else None
+    annotations = _from_pool_annotation(view, _origin(outcome, shown))
+    return _patch(view, status, annotations) if status or annotations else None
+
+
+def _origin(outcome: Outcome, shown: Collection[Address]) -> str | None:
+    """Which pool each address shown comes from; None where nothing is shown."""
+    if not isinstance(outcome, Allocation) or not outcome.pools:
+        return None
+    pool_of = dict(zip(outcome.addresses, outcome.pools, strict=True))
+    names = [pool_of[address] for address in shown]
+    return names[0] if len(set(names)) == 1 else ",".join(names)
+
+
+def _from_pool_annotation(view: ServiceView, origin: str | None) -> Mapping[str, str | None]:
+    """The change that makes our annotation say where the addresses come from; empty where it does."""
+    if view.annotations.get(Annotation.FROM_POOL) == (origin or None):
+        return {}
+    return {Annotation.FROM_POOL: origin or None}
 
 
 def resource_status(
-    raw: Mapping[str, Any], problems: Collection[Problem], usage: Mapping[Family, Usage], now: datetime
+    raw: Mapping[str, Any], wanted: Iterable[Condition], usage: Mapping[Family, Usage], now: datetime
 ) -> dict[str, Any] | None:
-    """The merge patch that tells a resource of ours what is wrong with it, and a pool its counts; None where told.
+    """The merge patch that tells a resource of ours what is true of it, and a pool its counts; None where told.
 
-    A resource is Ready unless a problem keeps it out of force, or it is being deleted; the message names every problem.
+    Of our conditions only those that are wanted stay.
     """
     present = raw.get("status") or {}
-    generation = raw["metadata"].get("generation", 0)
-    readiness = _draining(usage) if "deletionTimestamp" in raw["metadata"] else _readiness(problems)
-    wanted = {**readiness, "observedGeneration": generation}
+    generation = {"observedGeneration": raw["metadata"].get("generation", 0)}
     status: dict[str, Any] = {name: count for name, count in _counts(usage).items() if present.get(name) != count}
-    if conditions := merge_condition(present.get("conditions") or (), wanted, now):
+    shown = list(present.get("conditions") or ())
+    conditions = _with_ours(shown, [{**one, **generation} for one in wanted], now)
+    if conditions != shown:
         status["conditions"] = conditions
     if not status:
         return None
     return {"metadata": {"resourceVersion": raw["metadata"]["resourceVersion"]}, "status": status}
+
+
+def readiness(problems: Collection[Problem]) -> Condition:
+    """A resource is Ready unless a problem keeps it out of force; the message names every problem."""
+    if not problems:
+        return condition(READY, is_true=True, reason=Reason.VALID, message="in force")
+    worst = min(problems, key=lambda problem: not problem.fatal)
+    return condition(READY, is_true=not worst.fatal, reason=worst.reason, message=_joined(problems))
+
+
+def pool_conditions(
+    problems: Iterable[Problem], usage: Mapping[Family, Usage], *, is_deleting: bool
+) -> tuple[Condition, ...]:
+    """Whether the pool is in force, and a warning where it has addresses that the cluster itself uses."""
+    own: list[Problem] = []
+    overlaps: list[Problem] = []
+    for problem in problems:
+        (overlaps if problem.reason is Reason.OVERLAPS_CLUSTER else own).append(problem)
+    ready = _draining(usage) if is_deleting else readiness(own)
+    if not overlaps:
+        return (ready,)
+    warning = condition(OVERLAPS_CLUSTER, is_true=True, reason=Reason.OVERLAPS_CLUSTER, message=_joined(overlaps))
+    return ready, warning
+
+
+def claim_readiness(
+    claim: Claim,
+    problems: Collection[Problem],
+    holders_of: Callable[[Address], Collection[ServiceKey]],
+    is_given: Callable[[Address], bool],
+) -> Condition:
+    """Whether every address of a claim in force is kept, or held by its Service; `is_given`: whether by any pool."""
+    beneficiary = str(claim.service) if claim.service else "something outside of the cluster"
+    holders = {address: holders_of(address) for address in claim.addresses}
+    free = [address for address, some in holders.items() if not some]
+    bound = [address for address, some in holders.items() if claim.service in some]
+    foreign = [address for address, some in holders.items() if some and claim.service not in some]
+    message = "; ".join(
+        [problem.message for problem in problems]
+        + [f"{one} is held by {_listed(holders[one])}, and kept for {beneficiary} once it is free" for one in foreign]
+        + ([f"{beneficiary} has {_listed(bound)}"] if bound else [])
+        + ([f"kept for {beneficiary}: {_listed(free)}"] if free else [])
+        + [f"no pool gives {one}" for one in free if claim.service and not is_given(one)]
+    )
+    if problems:
+        return condition(READY, is_true=False, reason=Reason.CONFLICT, message=message)
+    if foreign:
+        return condition(READY, is_true=False, reason=Reason.HELD_BY_ANOTHER, message=message)
+    if bound:
+        return condition(READY, is_true=True, reason=Reason.BOUND, message=message)
+    return condition(READY, is_true=True, reason=Reason.RESERVED, message=message)
 
 
 def says_something_new(view: ServiceView, outcome: Outcome) -> bool:
@@ -66,9 +144,9 @@ def says_something_new(view: ServiceView, outcome: Outcome) -> bool:
     return (told.get("reason"), told.get("message")) != (outcome.reason, outcome.message)
 
 
-def ready_condition(conditions: Collection[Condition]) -> Condition:
-    """The Ready condition among these; empty where there is none."""
-    return next((one for one in conditions if one.get("type") == READY), {})
+def find_condition(conditions: Collection[Condition], kind: str) -> Condition:
+    """The condition of a type among these; empty where there is none."""
+    return next((one for one in conditions if one.get("type") == kind), {})
 
 
 def condition(kind: str, *, is_true: bool, reason: Reason, message: str) -> Condition:
@@ -84,7 +162,7 @@ def condition(kind: str, *, is_true: bool, reason: Reason, message: str) -> Cond
 def merge_condition(present: Collection[Condition], wanted: Condition, now: datetime) -> list[Condition] | None:
     """Put a condition among those that are there; None where it says so already."""
     others = [one for one in present if one.get("type") != wanted["type"]]
-    before = next((one for one in present if one.get("type") == wanted["type"]), {})
+    before = find_condition(present, wanted["type"])
     if wanted.items() <= before.items():
         return None
     stays = before.get("status") == wanted["status"]
@@ -97,16 +175,25 @@ def timestamp(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _readiness(problems: Collection[Problem]) -> Condition:
-    if not problems:
-        return condition(READY, is_true=True, reason=Reason.VALID, message="in force")
-    worst = min(problems, key=lambda problem: not problem.fatal)
-    message = "; ".join(problem.message for problem in problems)[:MAX_CONDITION_MESSAGE_LENGTH]
-    return condition(READY, is_true=not worst.fatal, reason=worst.reason, message=message)
+def _with_ours(present: list[Condition], wanted: Collection[Condition], now: datetime) -> list[Condition]:
+    types = {one["type"] for one in wanted}
+    conditions = [one for one in present if one.get("type") not in OUR_TYPES - types]
+    for one in wanted:
+        conditions = merge_condition(conditions, one, now) or conditions
+    return conditions
+
+
+def _joined(problems: Iterable[Problem]) -> str:
+    return "; ".join(problem.message for problem in problems)[:MAX_CONDITION_MESSAGE_LENGTH]
+
+
+def _listed(things: Iterable[object]) -> str:
+    *others, last = map(str, things)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _draining(usage: Mapping[Family, Usage]) -> Condition:
-    """What is true of a resource that is still there although it was deleted: a pool in use."""
+    """What is true of a pool that is still there although it was deleted."""
     in_use = sum(counts.assigned for counts in usage.values())
     message = f"is being deleted: gives no new addresses, and goes when the {in_use} in use are free"
     return condition(READY, is_true=False, reason=Reason.POOL_BEING_DELETED, message=message)
@@ -120,21 +207,26 @@ def _counts(usage: Mapping[Family, Usage]) -> Mapping[str, int]:
         for what, count in (
             ("total", counts.total),
             ("assigned", counts.assigned),
+            ("reserved", counts.reserved),
             ("available", counts.available),
         )
     }
 
 
 def _take_back(view: ServiceView) -> dict[str, Any] | None:
-    """Remove our condition. Our addresses are gone by then: the API server drops them when the type changes."""
-    if view.deleting or not our_condition(view):
+    """Remove what we said. Our addresses are gone by then: the API server drops them when the type changes."""
+    annotations = _from_pool_annotation(view, None)
+    if view.deleting or not (our_condition(view) or annotations):
         return None
     kept = [one for one in view.conditions if one.get("type") != ASSIGNED_CONDITION]
-    return _patch(view, {"conditions": kept})
+    return _patch(view, {"conditions": kept} if our_condition(view) else {}, annotations)
 
 
-def _patch(view: ServiceView, status: Mapping[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"resourceVersion": view.resource_version}, "status": status}
+def _patch(view: ServiceView, status: Mapping[str, Any], annotations: Mapping[str, str | None]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"resourceVersion": view.resource_version}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"metadata": metadata, "status": status}
 
 
 def _ingress(address: Address) -> Mapping[str, str]:

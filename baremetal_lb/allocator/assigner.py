@@ -1,92 +1,40 @@
 """The controller's state machine: every Service that concerns us, what was decided on it, and what to look at again.
 
-Theory of operation. The shell reports what the watch shows (`service_changed`), the pools (`set_pools`) and the fate of
-its own writes (`write_begun`, `write_ended`); each marks Services dirty. `decide` takes dirty Services in order of
-creation and decides on each anew from all that is known. It changes the ledger at once, so the next decision builds
-on it; the status follows.
+Theory of operation. The shell reports what the watch shows (`service_changed`, `namespace_changed`), the resources
+(`set_config`) and the fate of its own writes (`write_begun`, `write_ended`); each marks Services dirty. `decide` takes
+dirty Services in order of creation and decides on each anew from all that is known. It changes the ledger at once, so
+the next decision builds on it; the status follows. Until `start`, and after `stop`, it only follows what happens.
 
-Three rules keep two Services from ever showing one address:
+Four rules keep two Services from ever showing one address that they may not share:
 - Whatever a status shows is held before anything is given out, also where another controller wrote it.
 - An address stays held until a newer status without it has been seen, not just until we decided otherwise.
 - Nothing is decided on a Service while a write to it is on its way, or before the watch has shown that write.
+- Who takes over from a leader that may still be writing first touches every Service that it may be writing to
+  (`allocator/fence.py`).
 
 Waiting Services are looked at again when an address becomes free, in order of creation, and only as long as there is
 something left for them: with thousands waiting for one address, each costs a look, not a decision.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import datetime
 from heapq import heappop, heappush
-from typing import Any
 
 from baremetal_lb.addresses import Address, Family, family_of
-from baremetal_lb.allocator.allocate import REASONS_THAT_END, Allocation, Outcome, allocate, could_serve, keep
+from baremetal_lb.allocator.allocate import Allocation, Outcome, allocate, keep
+from baremetal_lb.allocator.choose import Held, could_serve
+from baremetal_lb.allocator.entry import Entry, our_condition
+from baremetal_lb.allocator.fence import Fence
 from baremetal_lb.allocator.ledger import Ledger
-from baremetal_lb.allocator.request import AllocationRequest, Refusal, parse_request
+from baremetal_lb.allocator.pools import Applicant
+from baremetal_lb.allocator.request import Refusal, from_pools, parse_request
+from baremetal_lb.allocator.sharing import sharing_of
+from baremetal_lb.allocator.waiting import WaitingServices
+from baremetal_lb.cluster.namespace import NamespaceView
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
-from baremetal_lb.config.model import Pool
+from baremetal_lb.config.model import Config
 from baremetal_lb.reasons import Reason
-
-ASSIGNED_CONDITION = "baremetal-lb.io/AddressAssigned"
-"""The condition by which we tell a Service's user what was decided; it also marks a status as written by us."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """One Service: what the API server says of it, and what we decided (None: nothing for us to say)."""
-
-    view: ServiceView
-    request: AllocationRequest | Refusal
-    changed_at: float
-    outcome: Outcome | None = None
-    lost: Refusal | None = None
-    """Why an address that its status shows can't stay; it goes with the next write."""
-    writing: bool = False
-    needs_version: int = 0
-    """The resourceVersion that the view must reach before it tells us anything about our own writes."""
-    yielded: bool = False
-    """Another controller wrote over our address; we leave the Service to it."""
-
-    @property
-    def key(self) -> ServiceKey:
-        """Namespace and name of the Service."""
-        return self.view.key
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the view shows everything that we wrote."""
-        return not self.writing and version_of(self.view) >= self.needs_version
-
-    @property
-    def reason(self) -> Reason | None:
-        """The reason of the present outcome."""
-        return self.outcome.reason if self.outcome else None
-
-    @property
-    def awaits(self) -> tuple[Family, ...]:
-        """The families for which an address that becomes free may be of use."""
-        if isinstance(self.outcome, Allocation):
-            return self.outcome.awaits
-        if isinstance(self.request, Refusal) or self.reason not in REASONS_THAT_END:
-            return ()
-        return self.request.families
-
-    @property
-    def is_explicit(self) -> bool:
-        """Whether the user named an address or a pool that we can read."""
-        return isinstance(self.request, AllocationRequest) and self.request.is_explicit
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """The addresses decided on."""
-        return self.outcome.addresses if isinstance(self.outcome, Allocation) else ()
-
-
-def version_of(view: ServiceView) -> int:
-    """The resourceVersion as a number: Kubernetes promises that it grows (KEP-5504)."""
-    return int(view.resource_version or 0)
 
 
 class Assigner:
@@ -95,10 +43,15 @@ class Assigner:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.entries: dict[ServiceKey, Entry] = {}
+        self._namespaces: dict[str, NamespaceView] = {}
         self._dirty: set[ServiceKey] = set()
         self._woken: set[ServiceKey] = set()
         self._order: list[tuple[datetime, ServiceKey]] = []
-        self._waiting: set[ServiceKey] = set()
+        self._waiting = WaitingServices()
+        self._movable: set[ServiceKey] = set()
+        self._contested: defaultdict[Address, set[ServiceKey]] = defaultdict(set)
+        """Who shows an address that is another's; whoever is last to show it holds it until that is over."""
+        self._fence = Fence()
         self._started = False
 
     @property
@@ -106,24 +59,60 @@ class Assigner:
         """Whether nothing is left to decide."""
         return not self._dirty and not self._woken
 
-    def start(self, pools: Iterable[Pool]) -> None:
-        """Begin to decide: every Service and every pool is known now.
+    @property
+    def has_movable(self) -> bool:
+        """Whether a Service waits for its turn to leave an address that its pool gave up."""
+        return bool(self._movable)
 
-        Where two statuses show one address, the older Service keeps it.
+    def is_decided(self, entry: Entry) -> bool:
+        """Whether the outcome is that of everything we know; what was decided before that must not be written."""
+        return entry.key not in self._dirty
+
+    def start(self, config: Config, *, fence: bool = False) -> None:
+        """Begin to decide: every Service, Namespace and resource is known now.
+
+        Where two statuses show one address that they may not share, the older Service keeps it. `fence` tells that
+        another leader may still be writing.
         """
         assert not self._started
         self._started = True
-        self.ledger.set_pools(pools)
+        self.ledger.configure(config)
         for entry in sorted(self.entries.values(), key=lambda entry: (entry.view.created_at, entry.key)):
             self._hold(entry)
             self._mark(entry.key, self._dirty)
+        if fence:
+            self._fence.raise_for(entry.view for entry in self.entries.values() if self._is_unfinished(entry))
 
-    def set_pools(self, pools: Iterable[Pool]) -> None:
-        """Work with other pools: everything is decided anew."""
+    def stop(self) -> None:
+        """Forget all decisions, but go on following: another leads now."""
+        self._started = False
+        for entry in self.entries.values():
+            entry.outcome = entry.lost = None
+            entry.yielded = False
+            self.ledger.hold(entry.key, ())
+        for forgotten in (self._dirty, self._woken, self._order, self._waiting, self._movable, self._contested):
+            forgotten.clear()
+        self._fence = Fence()
+
+    def set_config(self, config: Config) -> None:
+        """Work with other resources: everything is decided anew."""
         assert self._started
-        self.ledger.set_pools(pools)
-        for key in self.entries:
-            self._mark(key, self._dirty)
+        self.ledger.configure(config)
+        self._mark_all()
+
+    def namespace_changed(self, name: str, view: NamespaceView | None) -> None:
+        """Take in what the watch shows of a Namespace (None: it is gone)."""
+        if view == self._namespaces.get(name):
+            return
+        if view is None:
+            del self._namespaces[name]
+        else:
+            self._namespaces[name] = view
+        if self._started:
+            self.ledger.namespaces_changed()
+            for key in self.entries:
+                if key.namespace == name:
+                    self._mark(key, self._dirty)
 
     def service_changed(self, key: ServiceKey, view: ServiceView | None, now: float) -> None:
         """Take in what the watch shows of a Service (None: it is gone)."""
@@ -134,12 +123,14 @@ class Assigner:
         if view is None or (entry is None and not _concerns_us(view)):
             return
         if entry is None:
-            entry = self.entries[key] = Entry(view, parse_request(view), now)
+            entry = self.entries[key] = Entry(view, parse_request(view), sharing_of(view), now)
         else:
             self._refresh(entry, view, now)
         if self._started:
             self._hold(entry)
             self._mark(key, self._dirty)
+            if self._fence.passed(view):
+                self._mark_all()
 
     def decide(self, limit: int) -> list[Entry]:
         """Decide on up to `limit` Services that need it; return them."""
@@ -152,6 +143,19 @@ class Assigner:
                 decided.append(entry)
         return decided
 
+    def preview(self, entry: Entry) -> tuple[Held, Outcome | None]:
+        """Tell what the Service has and what would be decided on it now; nothing changes."""
+        return self._current(entry), self._outcome(entry)
+
+    def move_one(self) -> Entry | None:
+        """Let the oldest of the Services that should leave their address do so; return it."""
+        movable = [entry for key in self._movable if (entry := self.entries[key]).is_settled]
+        if not movable or self._fence.is_up:
+            return None
+        entry = min(movable, key=lambda entry: (entry.view.created_at, entry.key))
+        self._decide(entry, may_move=True)
+        return entry
+
     def write_begun(self, entry: Entry) -> None:
         """Take note that the entry's outcome is on its way to the API server."""
         entry.writing = True
@@ -160,7 +164,7 @@ class Assigner:
         """Take note that the write is over; the view says nothing new before `needs_version`."""
         entry.writing = False
         entry.needs_version = max(entry.needs_version, needs_version)
-        if self.entries.get(entry.key) is entry:
+        if self._started and self.entries.get(entry.key) is entry:
             self._hold(entry)
             self._mark(entry.key, self._dirty)
 
@@ -171,15 +175,23 @@ class Assigner:
     def check_invariants(self) -> None:
         """Assert what must hold between any two calls."""
         self.ledger.check_invariants()
-        assert self._waiting <= self.entries.keys()
+        assert {*self._waiting.all(), *self._movable} <= self.entries.keys()
         assert {key for _, key in self._order} >= self._dirty | self._woken
         for key, entry in self.entries.items():
-            assert set(entry.addresses) <= self.ledger.held_by(key)
+            assert set(entry.addresses) <= self.ledger.held_by(key) or not self.is_decided(entry)
+
+    def applicant(self, entry: Entry) -> Applicant | None:
+        """The entry's Service as one who asks for addresses; None where its request can't be read."""
+        if isinstance(entry.request, Refusal):
+            return None
+        namespace = entry.key.namespace
+        view = self._namespaces.get(namespace) or NamespaceView(namespace)
+        return Applicant(entry.request, view, from_pools(entry.view))
 
     def _refresh(self, entry: Entry, view: ServiceView, now: float) -> None:
         ours = set(entry.addresses)
         was_shown = entry.is_settled and ours and ours <= set(entry.view.ingress)
-        entry.view, entry.request, entry.changed_at = view, parse_request(view), now
+        entry.view, entry.request, entry.sharing, entry.changed_at = view, parse_request(view), sharing_of(view), now
         if not self._is_outside_pools(view):
             entry.yielded = False
         elif was_shown and not ours <= set(view.ingress):
@@ -187,18 +199,34 @@ class Assigner:
 
     def _forget(self, entry: Entry) -> None:
         del self.entries[entry.key]
-        for keys in (self._dirty, self._woken, self._waiting):
+        for keys in (self._dirty, self._woken, self._waiting, self._movable):
             keys.discard(entry.key)
-        if self.ledger.hold(entry.key, ()):
-            self._wake_waiting()
+        if self._fence.passed_by(entry.key):
+            self._mark_all()
+        self._let_go(self.ledger.hold(entry.key, ()))
 
     def _mark(self, key: ServiceKey, marked: set[ServiceKey]) -> None:
         if key not in self._dirty and key not in self._woken:
             heappush(self._order, (self.entries[key].view.created_at, key))
         marked.add(key)
 
-    def _wake_waiting(self) -> None:
-        for key in self._waiting:
+    def _mark_all(self) -> None:
+        for key in self.entries:
+            self._mark(key, self._dirty)
+
+    def _let_go(self, addresses: Iterable[Address]) -> None:
+        """Hand on what a Service let go: first to whoever shows it as well, else to those who wait."""
+        freed = tuple(addresses)
+        for address in freed:
+            for key in sorted(self._contested.pop(address, ())):
+                if key in self.entries:
+                    self._hold(self.entries[key])
+                    self._mark(key, self._dirty)
+        if freed:
+            self._wake(self._waiting.all())
+
+    def _wake(self, keys: Iterable[ServiceKey]) -> None:
+        for key in keys:
             self._mark(key, self._woken)
 
     def _is_due(self, entry: Entry) -> bool:
@@ -206,86 +234,141 @@ class Assigner:
         is_dirty = entry.key in self._dirty
         self._dirty.discard(entry.key)
         self._woken.discard(entry.key)
+        if self._fence.is_up and not self._fence.holds(entry.key):
+            return False
         return entry.is_settled and (is_dirty or self._could_be_served(entry))
 
     def _could_be_served(self, entry: Entry) -> bool:
-        return isinstance(entry.request, AllocationRequest) and could_serve(entry.request, entry.awaits, self.ledger)
+        applicant = self.applicant(entry)
+        return applicant is not None and could_serve(applicant, entry.awaits, self.ledger)
 
     def _hold(self, entry: Entry) -> None:
-        """Let the Service hold what its status shows and what it was given, as far as nobody else holds it."""
+        """Let the Service hold what its status shows and what it was given, as far as it may."""
+        before = self.ledger.held_by(entry.key)
+        before_sharing = self.ledger.sharing_of(entry.key)
         claims = {*entry.view.ingress, *entry.addresses}
-        if self.ledger.hold(entry.key, [one for one in claims if self.ledger.is_open_to(entry.key, one)]):
-            self._wake_waiting()
+        open_to_it = {one for one in claims if self.ledger.is_open_to(entry.key, one, entry.sharing)}
+        for address in claims - open_to_it:
+            self._contested[address].add(entry.key)
+        let_go = self.ledger.hold(entry.key, open_to_it, entry.sharing)
+        if open_to_it - before or (open_to_it and entry.sharing != before_sharing):
+            self._wake(self._waiting.under(entry.sharing.key))
+        self._let_go(let_go)
 
-    def _decide(self, entry: Entry) -> None:
+    def _decide(self, entry: Entry, *, may_move: bool = False) -> None:
+        if self._fence.is_up:
+            entry.outcome = self._fence.outcome(entry.view, self._current(entry))
+            return
         entry.lost = self._lost(entry)
-        entry.outcome = self._outcome(entry)
+        entry.outcome = self._outcome(entry, may_move=may_move)
+        if may_move:
+            entry.lost = entry.lost or self._moved(entry)
         self._hold(entry)
         if not _concerns_us(entry.view):
             self._forget(entry)
-        elif entry.awaits:
-            self._waiting.add(entry.key)
+            return
+        if entry.awaits:
+            self._waiting.add(entry.key, entry.sharing.key)
         else:
             self._waiting.discard(entry.key)
+        if isinstance(entry.outcome, Allocation) and entry.outcome.should_move:
+            self._movable.add(entry.key)
+        else:
+            self._movable.discard(entry.key)
 
-    def _outcome(self, entry: Entry) -> Outcome | None:
+    def _outcome(self, entry: Entry, *, may_move: bool = False) -> Outcome | None:
         current = self._current(entry)
-        if not entry.view.is_ours or (entry.view.deleting and not current):
+        if not self._is_ours(entry.view) or (entry.view.deleting and not current):
             return None
         if self._is_foreign(entry) and not entry.is_explicit:
             return _leave(entry)
-        outcome = (
-            keep(current, entry.request)
-            if isinstance(entry.request, Refusal)
-            else allocate(entry.request, current, self.ledger)
-        )
+        outcome = self._answer(entry, current, may_move=may_move)
         if self._is_foreign(entry) and (entry.yielded or outcome.reason is not Reason.ASSIGNED):
             return _leave(entry)
         return outcome
 
-    def _current(self, entry: Entry) -> dict[Family, Address]:
+    def _answer(self, entry: Entry, current: Held, *, may_move: bool) -> Outcome:
+        applicant = self.applicant(entry)
+        if applicant is None:
+            assert isinstance(entry.request, Refusal)
+            return keep(current, entry.request, self.ledger, from_pools(entry.view))
+        return allocate(applicant, current, self.ledger, may_move=may_move)
+
+    def _current(self, entry: Entry) -> Held:
         """The addresses the Service has: those of its status, else those decided on but not shown (yet).
 
         One outside of every pool counts only while the status shows it.
         """
-        shown = [one for one in entry.view.ingress if self.ledger.is_open_to(entry.key, one)]
-        decided = [one for one in entry.addresses if self.ledger.pools.holding(one)]
-        has = {family_of(address): address for address in (*decided, *shown)}
-        return {family: has[family] for family in entry.view.families if family in has}
+        shown = [one for one in entry.view.ingress if self.ledger.is_open_to(entry.key, one, entry.sharing)]
+        decided = [
+            one
+            for one in entry.addresses
+            if self.ledger.pools.holding(one) and self.ledger.is_open_to(entry.key, one, entry.sharing)
+        ]
+        return {
+            family: has
+            for family in entry.view.families
+            if (has := _of_family(shown, family) or _of_family(decided, family))
+        }
 
     def _lost(self, entry: Entry) -> Refusal | None:
         """Say which address of the status is another Service's."""
-        for address in entry.view.ingress if entry.view.is_ours else ():
-            if not self.ledger.is_open_to(entry.key, address):
-                holder = self.ledger.holder_of(address)
-                return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by Service {holder}; this one can't keep it")
+        for address in entry.view.ingress if self._is_ours(entry.view) else ():
+            if obstacle := self.ledger.obstacle(entry.key, address, entry.sharing):
+                holder, why = obstacle
+                reason = Reason.SHARING_REFUSED if entry.sharing.key else Reason.ADDRESS_IN_USE
+                because = f": {why}" if entry.sharing.key else ""
+                return Refusal(reason, f"{address} is held by Service {holder}; this one can't keep it{because}")
         return None
 
-    def _is_foreign(self, entry: Entry) -> bool:
-        """Whether another controller wrote the addresses that the status shows.
+    def _moved(self, entry: Entry) -> Refusal | None:
+        """Say which address of the status was left because its pool gave it up."""
+        left = set(entry.view.ingress) - set(entry.addresses)
+        new = [one for one in entry.addresses if one not in entry.view.ingress]
+        if not left or not new:
+            return None
+        came_from = from_pools(entry.view)
+        told = " and ".join(f"{one} (pool {came_from.get(one, '?')})" for one in entry.view.ingress if one in left)
+        return Refusal(Reason.REASSIGNED, f"moved from {told} to {' and '.join(map(str, new))}: its pool gave that up")
 
-        We know ours by their pool, and where that is gone, by our condition.
+    def _is_ours(self, view: ServiceView) -> bool:
+        """Whether the Service is ours to serve: by its class, or because it has an address of us."""
+        if view.is_ours or not view.is_load_balancer:
+            return view.is_ours
+        return view.load_balancer_class in self.ledger.pools.classes or our_condition(view).get("status") == "True"
+
+    def _is_foreign(self, entry: Entry) -> bool:
+        """Whether another controller wrote what the status shows.
+
+        We know our addresses by their pool, and where that is gone, by our condition.
         """
         if not self._is_outside_pools(entry.view):
             return False
         return entry.yielded or our_condition(entry.view).get("status") != "True"
 
     def _is_outside_pools(self, view: ServiceView) -> bool:
-        return bool(view.ingress) and all(self.ledger.pools.holding(one) is None for one in view.ingress)
+        shows_something = bool(view.ingress) or view.names_a_host
+        return shows_something and all(self.ledger.pools.holding(one) is None for one in view.ingress)
 
-
-def our_condition(view: ServiceView) -> Mapping[str, Any]:
-    """What we told this Service last; empty where we never did."""
-    return next((one for one in view.conditions if one.get("type") == ASSIGNED_CONDITION), {})
+    def _is_unfinished(self, entry: Entry) -> bool:
+        """Whether a leader may have had something to write for the Service; to one that may move, it may have."""
+        if not self._is_ours(entry.view) or self._is_foreign(entry):
+            return False
+        outcome = self._outcome(entry)
+        if not isinstance(outcome, Allocation) or outcome.awaits:
+            return True
+        return set(outcome.addresses) != set(entry.view.ingress)
 
 
 def _concerns_us(view: ServiceView) -> bool:
-    """Whether it is ours, was ours, or shows an address that we must not give to another."""
-    return view.is_ours or bool(view.ingress or our_condition(view))
+    """Whether it may be ours, was ours, or shows an address that we must not give to another."""
+    return view.is_load_balancer or bool(view.ingress or our_condition(view))
+
+
+def _of_family(addresses: Iterable[Address], family: Family) -> tuple[Address, ...]:
+    return tuple(one for one in addresses if family_of(one) is family)
 
 
 def _leave(entry: Entry) -> Allocation:
-    shown = " and ".join(str(address) for address in entry.view.ingress)
-    return Allocation(
-        entry.view.ingress, Reason.FOREIGN_ADDRESS, f"{shown} was assigned by another controller; left to it"
-    )
+    shown = " and ".join(str(address) for address in entry.view.ingress) or "the host name in its status"
+    return Allocation(entry.view.ingress, Reason.FOREIGN_ADDRESS, f"left to another controller, which assigned {shown}")

@@ -1,52 +1,62 @@
-"""The free addresses of one pool and family, found without walking the used ones.
+"""The free addresses of one pool and family: found at once, however large the pool and however full it is."""
 
-Everything before the cursor has been held once; what was given back since waits in a heap. So the lowest free
-address costs next to nothing, also when 4,000 Services ask a pool that has none left. "Lowest" means first in the
-order in which the pool's ranges are written, then by number.
-"""
-
-from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
+from itertools import chain
 
 from baremetal_lb.addresses import Address, Family
+from baremetal_lb.allocator.consistent_hash import probes
+from baremetal_lb.allocator.index_set import IndexSet
+from baremetal_lb.allocator.numbering import Numbering
 from baremetal_lb.config.model import Pool
 
 
 class FreeAddresses:
-    """What one pool can still give of one family; `is_held` is the ledger's word on an address."""
+    """What one pool can still give of one family. An address that it gives to nobody is passed over."""
 
-    def __init__(self, pool: Pool, family: Family, is_held: Callable[[Address], bool]) -> None:
-        self._pool = pool
-        self._ranges = pool.ranges_of(family)
-        self.total = pool.capacity(family)
-        self._is_held = is_held
-        self._fresh = self._usable_addresses()
-        self._cursor = next(self._fresh, None)
-        self._returned: list[tuple[int, int, Address]] = []
-        self._waiting: set[Address] = set()
+    def __init__(self, pool: Pool, family: Family) -> None:
+        self._numbering = Numbering(pool, family)
+        self._taken = IndexSet(self._numbering.total)
+        self._taken_count = 0
+
+    @property
+    def total(self) -> int:
+        """How many addresses the pool can give at all."""
+        return self._numbering.total
+
+    @property
+    def available(self) -> int:
+        """How many are left."""
+        return self.total - self._taken_count
+
+    def take(self, address: Address) -> None:
+        """Take note that an address, which was free, is held or reserved."""
+        if (index := self._numbering.index_of(address)) is not None:
+            self._taken.add(index)
+            self._taken_count += 1
+
+    def give_back(self, address: Address) -> None:
+        """Take note that an address, which was taken, is free."""
+        if (index := self._numbering.index_of(address)) is not None:
+            self._taken.remove(index)
+            self._taken_count -= 1
 
     def first(self) -> Address | None:
-        """The lowest free address. It stays free until the ledger says otherwise."""
-        while self._returned and self._is_held(self._returned[0][-1]):
-            self._waiting.discard(heappop(self._returned)[-1])
-        if self._returned:
-            return self._returned[0][-1]
-        while self._cursor is not None and self._is_held(self._cursor):
-            self._cursor = next(self._fresh, None)
-        return self._cursor
+        """The lowest free address: in the order in which the ranges are written, then by number."""
+        index = self._taken.first_absent(0)
+        return None if index is None else self._numbering.address_at(index)
 
-    def given_back(self, address: Address) -> None:
-        """Take note that an address of this pool is free again."""
-        if address in self._waiting or not self._pool.usable(address) or not self._is_passed(address):
-            return
-        self._waiting.add(address)
-        heappush(self._returned, (*self._place(address), address))
+    def by_hash(self, seed: bytes) -> Address | None:
+        """The free address where a seed belongs: the same one as long as nothing that comes before it becomes free.
 
-    def _usable_addresses(self) -> Iterator[Address]:
-        return (address for block in self._ranges for address in block.addresses() if self._pool.usable(address))
+        Before it come the addresses that the seed probes, then those between the first of them and this one.
+        """
+        index = self._index_for(seed) if self.available else None
+        return None if index is None else self._numbering.address_at(index)
 
-    def _is_passed(self, address: Address) -> bool:
-        return self._cursor is None or self._place(address) < self._place(self._cursor)
-
-    def _place(self, address: Address) -> tuple[int, int]:
-        return next(n for n, block in enumerate(self._ranges) if address in block), int(address)
+    def _index_for(self, seed: bytes) -> int | None:
+        places = probes(seed, self.total)
+        home = next(places)
+        for place in chain((home,), places):
+            if place not in self._taken:
+                return place
+        beyond = self._taken.first_absent(home)
+        return self._taken.first_absent(0) if beyond is None else beyond

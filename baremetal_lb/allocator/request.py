@@ -1,12 +1,16 @@
-"""What a Service asks for: families, particular addresses, a particular pool. Read once per change of the Service."""
+"""What a Service asks for: families, particular addresses, a pool, company. Read once per change of the Service."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from baremetal_lb.addresses import Address, Family, family_of, parse_address
+from baremetal_lb.allocator.sharing import NO_SHARING, Sharing, sharing_of
 from baremetal_lb.api.annotations import Annotation, annotation, contradictions
 from baremetal_lb.cluster.service import FamilyPolicy, ServiceKey, ServiceView
 from baremetal_lb.reasons import Reason
+
+ADDRESSES_MAX = 16
+"""How many addresses one Service may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +23,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class AllocationRequest:
-    """One address per family of `families`; all of them or none where `needs_all` is set."""
+    """One address per family of `families`, or those `wanted`; all families or none where `needs_all` is set."""
 
     service: ServiceKey
     families: tuple[Family, ...]
     needs_all: bool = False
-    wanted: Mapping[Family, Address] = field(default_factory=dict)
+    wanted: Mapping[Family, tuple[Address, ...]] = field(default_factory=dict)
     pool: str | None = None
+    uid: str = ""
+    load_balancer_class: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sharing: Sharing = NO_SHARING
 
     @property
     def is_explicit(self) -> bool:
@@ -43,18 +51,41 @@ def parse_request(service: ServiceView) -> AllocationRequest | Refusal:
     wanted = _wanted_addresses(service)
     if isinstance(wanted, Refusal):
         return wanted
-    by_family = {family_of(address): address for address in wanted}
-    if len(by_family) < len(wanted):
-        return Refusal(Reason.INVALID_REQUEST, f"{_join(wanted)}: only one address per family can be asked for")
+    if len(wanted) > ADDRESSES_MAX:
+        return Refusal(
+            Reason.INVALID_REQUEST, f"asks for {len(wanted)} addresses; no more than {ADDRESSES_MAX} can be asked for"
+        )
     if strangers := [address for address in wanted if family_of(address) not in families]:
         return _family_mismatch(strangers[0], families)
     return AllocationRequest(
         service=service.key,
         families=families,
         needs_all=service.family_policy is FamilyPolicy.REQUIRE_DUAL_STACK,
-        wanted=by_family,
+        wanted=_by_family(wanted),
         pool=annotation(service.annotations, Annotation.POOL),
+        uid=service.uid,
+        load_balancer_class=service.load_balancer_class,
+        labels=service.labels,
+        sharing=sharing_of(service),
     )
+
+
+def _by_family(wanted: tuple[Address, ...]) -> Mapping[Family, tuple[Address, ...]]:
+    families = dict.fromkeys(family_of(address) for address in wanted)
+    return {family: tuple(one for one in wanted if family_of(one) is family) for family in families}
+
+
+def from_pools(service: ServiceView) -> Mapping[Address, str]:
+    """The pool that each address of the status came from, as far as the Service's annotation tells."""
+    if not service.ingress:
+        return {}
+    names = (annotation(service.annotations, Annotation.FROM_POOL) or "").split(",")
+    if len(names) == 1:
+        names *= len(service.ingress)
+    if len(names) != len(service.ingress):
+        return {}
+    pairs = zip(service.ingress, (name.strip() for name in names), strict=True)
+    return {address: name for address, name in pairs if name}
 
 
 def _families(service: ServiceView) -> tuple[Family, ...]:

@@ -10,14 +10,20 @@ from enum import StrEnum
 
 
 class Annotation(StrEnum):
-    """What a Service may ask for, under the name that we document."""
+    """What a Service may ask for, and what we note on it, under the names that we document."""
 
     ADDRESSES = "baremetal-lb.io/addresses"
     POOL = "baremetal-lb.io/pool"
+    SHARING_KEY = "baremetal-lb.io/sharing-key"
+    SHARING_NAMESPACES = "baremetal-lb.io/sharing-namespaces"
+    FROM_POOL = "baremetal-lb.io/from-pool"
+    """Written by us: the pool of each address of the status, in its order; one word where all are of one pool."""
 
     @property
     def spellings(self) -> tuple[str, ...]:
         """Every key that is read for it, the strongest first."""
+        if self not in _METALLB_NAMES:
+            return (self.value,)
         return (self.value, f"metallb.io/{_METALLB_NAMES[self]}", f"metallb.universe.tf/{_METALLB_NAMES[self]}")
 
 
@@ -42,6 +48,7 @@ def contradictions(annotations: Mapping[str, str]) -> tuple[Contradiction, ...]:
     return tuple(
         Contradiction(stronger, key)
         for name in Annotation
+        if name is not Annotation.FROM_POOL
         for (stronger, wanted), *weaker in [list(_present(annotations, name)) or [("", "")]]
         for key, value in weaker
         if _items(value) != _items(wanted)
@@ -51,6 +58,8 @@ def contradictions(annotations: Mapping[str, str]) -> tuple[Contradiction, ...]:
 _METALLB_NAMES: Mapping[Annotation, str] = {
     Annotation.ADDRESSES: "loadBalancerIPs",
     Annotation.POOL: "address-pool",
+    Annotation.SHARING_KEY: "allow-shared-ip",
+    Annotation.FROM_POOL: "ip-allocated-from-pool",
 }
 
 

@@ -12,11 +12,13 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
+    StringConstraints,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
@@ -27,6 +29,9 @@ READY = "Ready"
 """The type of the condition that says whether a custom resource is in force."""
 
 NAME_MAX = 253
+
+DNSLabel = Annotated[str, StringConstraints(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+"""How Kubernetes names Namespaces and Services."""
 
 T = TypeVar("T")
 
@@ -62,6 +67,18 @@ def _refuse_duplicates(items: object) -> object:
 
 Set = Annotated[tuple[T, ...], BeforeValidator(_refuse_duplicates)]
 """A list without duplicates, in the order written."""
+
+
+def at_least_one(thing: str) -> AfterValidator:
+    """Refuse an empty list of things; in the schema this is minItems."""
+
+    def refuse_none(items: tuple[T, ...]) -> tuple[T, ...]:
+        if not items:
+            raise ValueError(f"is empty; write at least one {thing}")
+        return items
+
+    return AfterValidator(refuse_none)
+
 
 SET_OF_TEXTS: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
 SET_OF_OBJECTS: dict[str, JsonValue] = {

@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 from baremetal_lb.api.base import GROUP, VERSION, CustomResource, PrinterColumn
+from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.l2 import L2Advertisement
 from baremetal_lb.api.pool import IPAddressPool
 
-KINDS: tuple[type[CustomResource], ...] = (IPAddressPool, L2Advertisement)
+KINDS: tuple[type[CustomResource], ...] = (IPAddressPool, IPAddressClaim, L2Advertisement)
 FOLDER = Path(__file__).parents[2] / "crds"
 HEADER = "# Written by `make crds` from baremetal_lb/api/; change it there.\n"
 

@@ -1,15 +1,30 @@
-"""One entry of a pool's `addresses`: a CIDR or a range, checked by us and, in CEL, by the API server."""
+"""One entry of a list of addresses, checked by us and, in CEL, by the API server.
+
+Of a pool it is a CIDR or a range, of a claim a single address.
+"""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from baremetal_lb.addresses import AddressRange
+from baremetal_lb.addresses import Address, AddressRange, parse_address
 from baremetal_lb.api.base import Rule, rules
 
 ENTRY_LENGTH_MAX = 96
 """Two IPv6 addresses in their longest form, with a dash and some blanks between."""
+
+ADDRESS_LENGTH_MAX = 45
+"""An IPv6 address in its longest form, the last part written as IPv4."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """Addresses of a pool. Only a CIDR is a network, with addresses that hosts may not have."""
+
+    block: AddressRange
+    is_cidr: bool
 
 
 def _literal(words: Iterable[str]) -> str:
@@ -92,16 +107,47 @@ _ENTRY_RULES = rules(
 )
 
 
-def _parse_entry(text: object) -> AddressRange:
+def _parse_entry(text: object) -> PoolEntry:
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not a text; write 192.0.2.0/24 or 192.0.2.10-192.0.2.20")
     if len(text) > ENTRY_LENGTH_MAX:
         raise ValueError(f"has more than {ENTRY_LENGTH_MAX} characters")
-    return AddressRange.parse(text)
+    return PoolEntry(AddressRange.parse(text), is_cidr="-" not in text)
 
 
 Entry = Annotated[
-    AddressRange,
+    PoolEntry,
     PlainValidator(_parse_entry),
     WithJsonSchema({"type": "string", "maxLength": ENTRY_LENGTH_MAX, **_ENTRY_RULES}),
+]
+
+
+_SINGLE_RULES = rules(
+    Rule(
+        "!self.contains('/') && !self.contains('-')",
+        "is not a single address; write each address by itself, without a prefix length",
+    ),
+    Rule(
+        "self.contains('/') || self.contains('-') || isIP(self)",
+        "is not an IP address; write 192.0.2.10 or 2001:db8::10, without blanks and zones",
+    ),
+)
+
+
+def _parse_single(text: object) -> Address:
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a text; write 192.0.2.10 or 2001:db8::10")
+    if len(text) > ADDRESS_LENGTH_MAX:
+        raise ValueError(f"has more than {ADDRESS_LENGTH_MAX} characters")
+    if "/" in text or "-" in text:
+        raise ValueError(f"{text!r} is not a single address; write each address by itself, without a prefix length")
+    if text != text.strip():
+        raise ValueError(f"{text!r} has blanks; write {text.strip()}")
+    return parse_address(text)
+
+
+SingleAddress = Annotated[
+    Address,
+    PlainValidator(_parse_single),
+    WithJsonSchema({"type": "string", "maxLength": ADDRESS_LENGTH_MAX, **_SINGLE_RULES}),
 ]

@@ -40,6 +40,11 @@ class L2AdvertisementSpec(ApiModel):
     node_selectors: Set[LabelSelector] = Field(default=(), max_length=SELECTORS_MAX, json_schema_extra=SET_OF_OBJECTS)
     """Selectors of the nodes that may announce, by their labels. A node that any of them matches may. Without any,
     every node may."""
+    service_selectors: Set[LabelSelector] = Field(
+        default=(), max_length=SELECTORS_MAX, json_schema_extra=SET_OF_OBJECTS
+    )
+    """Selectors of Services by their labels. An address is announced if any of them matches a Service that has it.
+    Without any, every Service's is."""
     interfaces: Set[InterfaceName] = Field(default=(), max_length=INTERFACES_MAX, json_schema_extra=SET_OF_TEXTS)
     """Names of the network interfaces to announce on. Without any, every suitable interface of the node."""
 
@@ -59,6 +64,7 @@ class L2Advertisement(CustomResource):
         PrinterColumn("Pools", "string", ".spec.ipAddressPools", "The pools announced by name"),
         PrinterColumn("Interfaces", "string", ".spec.interfaces", "The interfaces it is limited to"),
         PrinterColumn("Pool Selectors", "string", ".spec.ipAddressPoolSelectors", "The pools by label", 1),
+        PrinterColumn("Service Selectors", "string", ".spec.serviceSelectors", "The Services by label", 1),
         PrinterColumn("Node Selectors", "string", ".spec.nodeSelectors", "The nodes by label", 1),
         READY_COLUMN,
         AGE_COLUMN,

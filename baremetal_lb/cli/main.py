@@ -9,7 +9,9 @@ from typer.core import TyperCommand, TyperGroup
 VERBS = {
     "controller": "baremetal_lb.cli.controller:controller",
     "demo": "baremetal_lb.cli.demo:demo",
+    "explain": "baremetal_lb.cli.explain:app",
     "lab": "baremetal_lb.cli.lab:app",
+    "migrate": "baremetal_lb.cli.migrate:app",
     "speaker": "baremetal_lb.cli.speaker:speaker",
 }
 """Where each verb is: a function, or a typer app with verbs of its own."""

@@ -93,7 +93,7 @@ def held(
         INTERFACES_ANNOTATION: ",".join(sorted(interfaces.usual)),
         INTERFACES_BY_NAME_ANNOTATION: ",".join(sorted(interfaces.by_name)),
     }
-    now = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    now = micro_time(at)
     same_holder = spec.get("holderIdentity") == identity
     return {
         **lease,
@@ -111,6 +111,11 @@ def released(lease: Mapping[str, Any]) -> dict[str, Any]:
     """Render the Lease as a speaker leaves it that stops on purpose."""
     spec = {name: value for name, value in (lease.get("spec") or {}).items() if name != "holderIdentity"}
     return {**lease, "spec": spec}
+
+
+def micro_time(at: datetime) -> str:
+    """Write a time of UTC the way a Lease has it."""
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _names(text: str) -> frozenset[str]:

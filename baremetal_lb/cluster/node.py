@@ -1,8 +1,11 @@
-"""A Node, reduced to what decides whether it may announce."""
+"""A Node, reduced to what decides whether it may announce, or to the addresses that it uses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from baremetal_lb.addresses import Address, AddressRange, parse_address
+from baremetal_lb.cluster.ranges import parse_ranges
 
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
@@ -29,3 +32,31 @@ def parse_node(raw: Mapping[str, Any]) -> NodeView:
             one.get("type") == "NetworkUnavailable" and one.get("status") == "True" for one in conditions
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNetwork:
+    """The addresses of a Node itself, and those of its Pods as far as Kubernetes gives them out."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    pod_ranges: tuple[AddressRange, ...]
+
+
+def parse_node_network(raw: Mapping[str, Any]) -> NodeNetwork:
+    """Reduce an API server's Node. Host names, and what is no address, are passed over."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    return NodeNetwork(
+        name=raw["metadata"]["name"],
+        addresses=tuple(_parse_addresses(status)),
+        pod_ranges=parse_ranges(spec.get("podCIDRs") or ()),
+    )
+
+
+def _parse_addresses(status: Mapping[str, Any]) -> Iterator[Address]:
+    for entry in status.get("addresses") or ():
+        if entry.get("type") in {"InternalIP", "ExternalIP"}:
+            try:
+                yield parse_address(entry.get("address", ""))
+            except ValueError:
+                continue

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from baremetal_lb.addresses import Address, Family, family_of, parse_address
+from baremetal_lb.addresses import Address, Family, parse_address
 
 LOAD_BALANCER_CLASS = "baremetal-lb.io/load-balancer"
 """The `spec.loadBalancerClass` that is ours; Services without any class are ours too."""
@@ -46,7 +46,7 @@ class Port(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """What we use of a Service. `ingress` holds the addresses of its status."""
+    """What we use of a Service. `ingress` holds the addresses of its status; `names_a_host`: a host name is there."""
 
     key: ServiceKey
     uid: str
@@ -64,12 +64,13 @@ class ServiceView:
     selector: Mapping[str, str]
     ports: tuple[Port, ...]
     ingress: tuple[Address, ...]
+    names_a_host: bool
     conditions: tuple[Mapping[str, Any], ...]
     deleting: bool
 
     @property
     def is_ours(self) -> bool:
-        """Whether it wants a load balancer and leaves the choice open or names us."""
+        """Whether it wants a load balancer and leaves the choice open or names us; pools may serve more classes."""
         return self.is_load_balancer and self.load_balancer_class in {None, LOAD_BALANCER_CLASS}
 
 
@@ -101,6 +102,7 @@ def parse_service(raw: Mapping[str, Any]) -> ServiceView:
         selector=spec.get("selector") or {},
         ports=tuple(Port(port.get("protocol", "TCP"), port["port"]) for port in spec.get("ports") or ()),
         ingress=_parse_ingress(status),
+        names_a_host=any(entry.get("hostname") for entry in _ingress(status)),
         conditions=tuple(status.get("conditions") or ()),
         deleting="deletionTimestamp" in metadata,
     )
@@ -111,16 +113,19 @@ def parse_time(text: str | None) -> datetime:
     return datetime.fromisoformat(text or "1970-01-01T00:00:00+00:00")
 
 
+def _ingress(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return (status.get("loadBalancer") or {}).get("ingress") or []
+
+
 def _parse_ingress(status: Mapping[str, Any]) -> tuple[Address, ...]:
-    """Take the addresses of a Service's status, one per family at most, in the order written there.
+    """Take the addresses of a Service's status in the order written there.
 
     Others may have written there too: hostnames and what is no address are passed over.
     """
-    addresses: dict[Family, Address] = {}
-    for entry in (status.get("loadBalancer") or {}).get("ingress") or ():
+    addresses: dict[Address, None] = {}
+    for entry in _ingress(status):
         try:
-            address = parse_address(entry.get("ip", ""))
+            addresses[parse_address(entry.get("ip", ""))] = None
         except ValueError:
             continue
-        addresses.setdefault(family_of(address), address)
-    return tuple(addresses.values())
+    return tuple(addresses)

@@ -1,4 +1,4 @@
-"""kopf, for what it is good at: hearing at once of any change of our own resources.
+"""kopf, for what it is good at: hearing at once of any change of our own resources, and serving the webhook.
 
 It runs in a thread with an event loop of its own, because its operator takes over signals and, when it ends, cancels
 every task of the loop it is in. Its handlers act on nothing but the fact that something changed: kopf forgets deletions
@@ -16,6 +16,8 @@ import structlog
 
 from baremetal_lb.api.base import GROUP, VERSION
 from baremetal_lb.controller.resource_loader import KINDS
+from baremetal_lb.controller.webhook import Webhook
+from baremetal_lb.controller.webhook_server import add_webhook
 
 RESTART_SECONDS = 5.0
 """How long to wait before kopf is started again, should it ever end by itself."""
@@ -41,15 +43,25 @@ class Credentials(Protocol):
         """The token with its scheme in front, as fresh as it is now."""
 
 
-def follow_resources(credentials: Credentials, on_change: Callable[[], object], stop: threading.Event) -> None:
-    """Call `on_change` (in this thread) whenever a resource of ours changes, until `stop` is set."""
+def follow_resources(
+    credentials: Credentials,
+    on_change: Callable[[], object],
+    stop: threading.Event,
+    webhook: Webhook | None = None,
+) -> None:
+    """Call `on_change` (in this thread) whenever a resource of ours changes, and serve the webhook, until `stop`."""
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    # It calls every refusal of the webhook an error; the webhook itself tells of them.
+    logging.getLogger("kopf.objects").setLevel(logging.CRITICAL)
     while not stop.is_set():
+        registry, settings = build_registry(credentials, on_change), build_settings()
+        if webhook is not None:
+            add_webhook(webhook, registry, settings)
         try:
             asyncio.run(
                 kopf.operator(
-                    registry=build_registry(credentials, on_change),
-                    settings=build_settings(),
+                    registry=registry,
+                    settings=settings,
                     clusterwide=True,
                     # Else kopf asks for the user's name, and the user of the image has none.
                     identity="controller",

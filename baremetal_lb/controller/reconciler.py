@@ -1,17 +1,16 @@
 """The task that decides: woken by whatever changed, it recomputes, and hands what must be written to the writer.
 
-Callbacks of watches, writers and timers record what happened, each in one synchronous step, and set `wake`; nobody else
-decides. Nothing is decided before every Service and every pool is known.
+Callbacks of watches, writers and timers record what happened, each in one synchronous step, and wake it; nobody else
+decides. Nothing is decided before every Service and every resource is known.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
 from baremetal_lb.allocator.assigner import Assigner
-from baremetal_lb.cluster.service import ServiceKey, ServiceView
-from baremetal_lb.config.model import Pool
+from baremetal_lb.config.model import Config
 from baremetal_lb.controller.service_writer import ServiceWriter
 from baremetal_lb.settings import ControllerSettings
 
@@ -22,7 +21,10 @@ log = structlog.get_logger()
 
 
 class Reconciler:
-    """Drives the assigner; `on_turn` is called after each turn."""
+    """Drives the assigner for one term.
+
+    `on_turn` is called after each turn, `on_caught_up` after those that leave nothing to decide or to write.
+    """
 
     def __init__(
         self,
@@ -30,54 +32,72 @@ class Reconciler:
         writer: ServiceWriter,
         wake: asyncio.Event,
         settings: ControllerSettings,
+        *,
         on_turn: Callable[[], None],
+        on_caught_up: Callable[[], None],
     ) -> None:
         self._assigner = assigner
         self._writer = writer
         self._wake = wake
         self._settings = settings
         self._on_turn = on_turn
-        self._pools: tuple[Pool, ...] | None = None
-        self._pools_known = asyncio.Event()
+        self._on_caught_up = on_caught_up
+        self._config: Config | None = None
+        self._config_known = asyncio.Event()
         self._turned_at: float | None = None
+        self._next_move_at = 0.0
         self.started = asyncio.Event()
         """Set once it is known who holds what."""
-        self.caught_up = asyncio.Event()
-        """Set once everything that was pending at the start has been decided and written."""
 
     def is_stuck(self, now: float) -> bool:
         """Whether it has not turned for too long."""
         return self._turned_at is not None and now - self._turned_at > self._settings.stale_seconds
 
-    def service_changed(self, key: tuple[str, str], view: ServiceView | None) -> None:
-        """Take in what the watch shows."""
-        self._assigner.service_changed(ServiceKey(*key), view, asyncio.get_running_loop().time())
+    def wake(self) -> None:
+        """Turn once more."""
         self._wake.set()
 
-    def set_pools(self, pools: Iterable[Pool]) -> None:
-        """Take in the valid pools."""
-        before, self._pools = self._pools, tuple(pools)
-        if self.started.is_set() and self._pools != before:
-            self._assigner.set_pools(self._pools)
-        self._pools_known.set()
+    def set_config(self, config: Config) -> None:
+        """Take in the valid resources."""
+        before, self._config = self._config, config
+        if self.started.is_set() and config != before:
+            self._assigner.set_config(config)
+        self._config_known.set()
         self._wake.set()
 
-    async def run(self, services_synced: asyncio.Event) -> None:
-        """Decide for ever, once all Services and pools are known."""
-        await services_synced.wait()
-        await self._pools_known.wait()
-        assert self._pools is not None
-        self._assigner.start(self._pools)
+    async def run(self, *, fence: bool) -> None:
+        """Decide until cancelled, once all resources are known; every Service must be known before."""
+        await self._config_known.wait()
+        assert self._config is not None
+        self._assigner.start(self._config, fence=fence)
         self.started.set()
-        log.info("deciding", services=len(self._assigner.entries), pools=len(self._pools))
-        while True:
-            self._wake.clear()
-            await self._turn()
-            try:
-                async with asyncio.timeout(LONGEST_SLEEP_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        log.info("deciding", services=len(self._assigner.entries), pools=len(self._config.pools))
+        try:
+            while True:
+                self._wake.clear()
+                await self._turn()
+                try:
+                    async with asyncio.timeout(self._sleep_seconds()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._turned_at = None
+            self._assigner.stop()
+
+    def _sleep_seconds(self) -> float:
+        if not self._assigner.has_movable:
+            return LONGEST_SLEEP_SECONDS
+        until_next_move = self._next_move_at - asyncio.get_running_loop().time()
+        return max(0.0, min(until_next_move, LONGEST_SLEEP_SECONDS))
+
+    def _move_one(self, now: float) -> None:
+        """Let one Service leave an address that its pool gave up, if it is time for one."""
+        if now < self._next_move_at or not self._assigner.has_movable:
+            return
+        self._next_move_at = now + self._settings.move_seconds
+        if entry := self._assigner.move_one():
+            self._writer.submit(entry)
 
     async def _turn(self) -> None:
         loop = asyncio.get_running_loop()
@@ -87,6 +107,7 @@ class Reconciler:
                 self._writer.submit(entry)
             self._turned_at = loop.time()
             await asyncio.sleep(0)
+        self._move_one(loop.time())
         self._on_turn()
         if self._writer.is_idle and self._assigner.is_idle:
-            self.caught_up.set()
+            self._on_caught_up()

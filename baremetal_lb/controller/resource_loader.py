@@ -12,16 +12,18 @@ from typing import Any
 import structlog
 
 from baremetal_lb.api.base import GROUP, VERSION, CustomResource
+from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.l2 import L2Advertisement
 from baremetal_lb.api.pool import IPAddressPool
-from baremetal_lb.config.compile import compile_config
-from baremetal_lb.config.model import Config
+from baremetal_lb.config.compile import NOTHING_KNOWN, compile_config
+from baremetal_lb.config.model import Config, Surroundings
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.controller.api import ApiWriter
+from baremetal_lb.controller.surroundings_reader import SurroundingsReader
 from baremetal_lb.kube.client import ApiError
 from baremetal_lb.settings import ControllerSettings
 
-KINDS: tuple[type[CustomResource], ...] = (IPAddressPool, L2Advertisement)
+KINDS: tuple[type[CustomResource], ...] = (IPAddressPool, IPAddressClaim, L2Advertisement)
 """The custom resources that the controller reads."""
 
 log = structlog.get_logger()
@@ -34,6 +36,7 @@ class Resources:
     raw: Mapping[str, tuple[Mapping[str, Any], ...]]
     config: Config
     problems: tuple[Problem, ...]
+    surroundings: Surroundings = NOTHING_KNOWN
 
 
 def collection_path(plural: str) -> str:
@@ -46,6 +49,7 @@ class ResourceLoader:
 
     def __init__(self, client: ApiWriter, settings: ControllerSettings, on_loaded: Callable[[Resources], None]) -> None:
         self._client = client
+        self._surroundings = SurroundingsReader(client, settings.relist_seconds)
         self._settings = settings
         self._on_loaded = on_loaded
         self._dirty = asyncio.Event()
@@ -75,10 +79,13 @@ class ResourceLoader:
             await self._wait()
 
     async def _load(self) -> Resources:
+        surroundings = await self._surroundings.read()
         lists = await asyncio.gather(*(self._client.get(collection_path(kind.names.plural)) for kind in KINDS))
         raw = {kind.__name__: tuple(one["items"]) for kind, one in zip(KINDS, lists, strict=True)}
-        config, problems = compile_config(raw[IPAddressPool.__name__], raw[L2Advertisement.__name__])
-        return Resources(raw, config, problems)
+        config, problems = compile_config(
+            raw[IPAddressPool.__name__], raw[L2Advertisement.__name__], raw[IPAddressClaim.__name__], surroundings
+        )
+        return Resources(raw, config, problems, surroundings)
 
     async def _wait(self) -> None:
         try:

@@ -6,26 +6,36 @@ of carries a finalizer: when it is deleted, that keeps it until the last of them
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from baremetal_lb.addresses import Family
+from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.assigner import Assigner
 from baremetal_lb.allocator.ledger import Usage
-from baremetal_lb.api.base import GROUP, VERSION
+from baremetal_lb.api.base import GROUP, READY, VERSION
+from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.pool import IPAddressPool
+from baremetal_lb.config.model import Claim, Config
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.controller.api import ApiWriter
 from baremetal_lb.controller.resource_loader import KINDS, Resources, collection_path
-from baremetal_lb.events import Event, Subject
+from baremetal_lb.events import GOOD_NEWS, Event, Subject
 from baremetal_lb.kube.client import ApiError
 from baremetal_lb.metrics import ControllerMetrics
 from baremetal_lb.reasons import Reason
 from baremetal_lb.settings import ControllerSettings
-from baremetal_lb.status import ready_condition, resource_status
+from baremetal_lb.status import (
+    OVERLAPS_CLUSTER,
+    Condition,
+    claim_readiness,
+    find_condition,
+    pool_conditions,
+    readiness,
+    resource_status,
+)
 
 IN_USE_FINALIZER = "baremetal-lb.io/in-use"
 
@@ -60,6 +70,8 @@ class ResourcePublisher:
         self._dirty = asyncio.Event()
         self._objects: dict[tuple[str, str], Raw] = {}
         self._problems: dict[tuple[str, str], list[Problem]] = {}
+        self._config = Config()
+        self._claims: dict[str, Claim] = {}
 
     def take(self, resources: Resources) -> None:
         """Publish for these resources from now on."""
@@ -70,6 +82,8 @@ class ResourcePublisher:
         for problem in resources.problems:
             problems[problem.kind, problem.name].append(problem)
         self._problems = dict(problems)
+        self._config = resources.config
+        self._claims = {claim.name: claim for claim in resources.config.claims}
         self._count_problems(resources)
         self.mark_dirty()
 
@@ -94,7 +108,7 @@ class ResourcePublisher:
             if kind == IPAddressPool.__name__:
                 await self._publish_finalizer(key)
             raw = self._objects.get(key)
-            patch = raw and resource_status(raw, self._problems.get(key, ()), self._usages(key), datetime.now(UTC))
+            patch = raw and resource_status(raw, self._conditions(key, raw), self._usages(key), datetime.now(UTC))
             if raw and patch:
                 self._objects[key] = await self._client.patch(f"{PATHS[kind]}/{name}/status", patch)
                 self._metrics.writes.labels("resource", "ok").inc()
@@ -104,6 +118,21 @@ class ResourcePublisher:
             if error.status not in {404, 409}:
                 log.warning("resource not told", kind=kind, name=name, error=str(error))
             self._reload()
+
+    def _conditions(self, key: tuple[str, str], raw: Raw) -> Collection[Condition]:
+        kind, name = key
+        problems = self._problems.get(key, ())
+        if kind == IPAddressPool.__name__:
+            is_deleting = "deletionTimestamp" in raw["metadata"]
+            return pool_conditions(problems, self._usages(key), is_deleting=is_deleting)
+        claim = self._claims.get(name) if kind == IPAddressClaim.__name__ else None
+        if claim is None:
+            return (readiness(problems),)
+        return (claim_readiness(claim, problems, self._ledger.holders_of, self._is_given),)
+
+    def _is_given(self, address: Address) -> bool:
+        pool = self._config.pool_of(address)
+        return pool is not None and pool.usable(address)
 
     async def _publish_finalizer(self, key: tuple[str, str]) -> None:
         raw = self._objects[key]
@@ -138,21 +167,23 @@ class ResourcePublisher:
         return {family: self._ledger.usage(pool, family) for family in Family}
 
     def _report(self, kind: str, before: Raw, patch: Mapping[str, Any]) -> None:
-        """Say in the log and in an Event that the Ready condition says something else now."""
-        old = ready_condition((before.get("status") or {}).get("conditions") or ())
-        new = ready_condition(patch["status"].get("conditions") or ())
-        if not new or (old.get("reason"), old.get("message")) == (new["reason"], new["message"]):
-            return
+        """Say in the log and in Events which of our conditions say something else now."""
         metadata = before["metadata"]
-        log.info("resource judged", kind=kind, name=metadata["name"], reason=new["reason"], message=new["message"])
-        if old or new["reason"] != Reason.VALID:
-            subject = Subject(f"{GROUP}/{VERSION}", kind, "", metadata["name"], metadata.get("uid", ""))
-            self._tell(Event(subject, Reason(new["reason"]), new["message"]))
+        for aspect in (READY, OVERLAPS_CLUSTER):
+            old = find_condition((before.get("status") or {}).get("conditions") or (), aspect)
+            new = find_condition(patch["status"].get("conditions") or (), aspect)
+            if not new or (old.get("reason"), old.get("message")) == (new["reason"], new["message"]):
+                continue
+            log.info("resource judged", kind=kind, name=metadata["name"], reason=new["reason"], message=new["message"])
+            if old or new["reason"] not in GOOD_NEWS:
+                subject = Subject(f"{GROUP}/{VERSION}", kind, "", metadata["name"], metadata.get("uid", ""))
+                self._tell(Event(subject, Reason(new["reason"]), new["message"]))
 
     def _measure(self) -> None:
         gauges = {
             "total": self._metrics.pool_addresses_total,
             "assigned": self._metrics.pool_addresses_assigned,
+            "reserved": self._metrics.pool_addresses_reserved,
             "available": self._metrics.pool_addresses_available,
         }
         for gauge in gauges.values():

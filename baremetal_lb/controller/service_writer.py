@@ -13,10 +13,11 @@ from typing import Any
 import structlog
 
 from baremetal_lb.allocator.allocate import Outcome
-from baremetal_lb.allocator.assigner import Assigner, Entry, version_of
+from baremetal_lb.allocator.assigner import Assigner
+from baremetal_lb.allocator.entry import Entry, version_of
 from baremetal_lb.allocator.request import Refusal
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
-from baremetal_lb.controller.api import ApiWriter
+from baremetal_lb.controller.api import ApiWriter, NotLeadingError
 from baremetal_lb.events import Event, Subject
 from baremetal_lb.kube.client import ApiError
 from baremetal_lb.metrics import ControllerMetrics
@@ -53,6 +54,10 @@ class ServiceWriter:
         self._queued: set[ServiceKey] = set()
         self._failures: Counter[ServiceKey] = Counter()
         self._in_flight = 0
+        self._unknown: set[ServiceKey] = set()
+        """Whose last write may still arrive: no answer came, or one that does not tell."""
+        self._retries: dict[int, tuple[asyncio.TimerHandle, Entry]] = {}
+        """By the entry's identity: a Service that was made anew is another entry."""
         self._landed = asyncio.Event()
         self._landed.set()
 
@@ -60,6 +65,11 @@ class ServiceWriter:
     def is_idle(self) -> bool:
         """Whether every submitted status was sent and answered."""
         return not self._queued and not self._in_flight
+
+    @property
+    def has_landed(self) -> bool:
+        """Whether nothing of ours can arrive later than now."""
+        return not self._in_flight and not self._unknown
 
     def submit(self, entry: Entry) -> None:
         """Have the entry's outcome written, unless its status says it already."""
@@ -69,10 +79,15 @@ class ServiceWriter:
         self._queue.put_nowait(entry)
 
     async def run(self) -> None:
-        """Write for ever."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._settings.patches_in_flight):
-                group.create_task(self._write_all())
+        """Write until cancelled; then no entry waits for a write of ours any more."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._settings.patches_in_flight):
+                    group.create_task(self._write_all())
+        finally:
+            for timer, entry in self._retries.values():
+                timer.cancel()
+                self._assigner.write_ended(entry)
 
     async def drain(self) -> None:
         """Send nothing more, and wait until what is on its way was answered."""
@@ -86,6 +101,8 @@ class ServiceWriter:
             self._queued.discard(entry.key)
             if self._assigner.entries.get(entry.key) is not entry or not entry.is_settled:
                 continue
+            if not self._assigner.is_decided(entry):
+                continue
             if patch := self._patch(entry):
                 await self._write(entry, patch)
 
@@ -96,12 +113,20 @@ class ServiceWriter:
         self._landed.clear()
         try:
             answer = await self._client.patch(_status_path(entry.key), patch)
+        except NotLeadingError:
+            self._assigner.write_ended(entry)
+            return
         except ApiError as error:
             self._metrics.writes.labels("service", error.reason).inc()
             self._failed(entry, view, error)
+        except asyncio.CancelledError:
+            self._unknown.add(entry.key)
+            self._assigner.write_ended(entry)
+            raise
         else:
             self._metrics.writes.labels("service", "ok").inc()
             self._failures.pop(entry.key, None)
+            self._unknown.discard(entry.key)
             self._assigner.write_ended(entry, int(answer["metadata"]["resourceVersion"]))
             self._report(view, outcome, lost, changed_at)
         finally:
@@ -111,6 +136,10 @@ class ServiceWriter:
         self._wake.set()
 
     def _failed(self, entry: Entry, view: ServiceView, error: ApiError) -> None:
+        if 400 <= error.status < 500:
+            self._unknown.discard(entry.key)
+        else:
+            self._unknown.add(entry.key)
         if error.status == 409:
             self._assigner.write_ended(entry, version_of(view) + 1)
             return
@@ -121,18 +150,21 @@ class ServiceWriter:
         self._failures[entry.key] += 1
         delay = self._backoff(self._failures[entry.key])
         log.warning("status not written", service=str(entry.key), error=str(error), retry_seconds=delay)
-        asyncio.get_running_loop().call_later(delay, self._retry, entry)
+        timer = asyncio.get_running_loop().call_later(delay, self._retry, entry)
+        self._retries[id(entry)] = timer, entry
 
     def _backoff(self, failures: int) -> float:
         return min(self._settings.first_backoff_seconds * 2.0 ** (failures - 1), self._settings.last_backoff_seconds)
 
     def _retry(self, entry: Entry) -> None:
+        del self._retries[id(entry)]
         self._assigner.write_ended(entry)
         self._wake.set()
 
     def _report(self, view: ServiceView, outcome: Outcome | None, lost: Refusal | None, changed_at: float) -> None:
         """Say in the log, the Events and the metrics what was written."""
         if lost is not None:
+            self._metrics.addresses_left.labels(lost.reason).inc()
             log.warning("address lost", service=str(view.key), reason=lost.reason, message=lost.message)
             self._tell(Event(_subject(view), lost.reason, lost.message))
         if outcome is None:

@@ -45,16 +45,19 @@ class KubeClient:
         self._rest = _Rest(configuration)
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None = None) -> Self:
+    async def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
         """Read the credentials (of the Pod's service account where no file is named); nothing is sent yet.
 
-        Raises `kubernetes.aio.config.ConfigException` where there are none.
+        Raises ApiError (reason "NoCredentials") where there are none.
         """
         configuration = Configuration()
-        if kubeconfig is None:
-            kubernetes_config.load_incluster_config(configuration)
-        else:
-            await kubernetes_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+        try:
+            if kubeconfig is None:
+                kubernetes_config.load_incluster_config(configuration)
+            else:
+                await kubernetes_config.load_kube_config(str(kubeconfig), context, client_configuration=configuration)
+        except kubernetes_config.ConfigException as error:
+            raise ApiError(0, "NoCredentials", str(error)) from error
         configuration.connection_pool_maxsize = MAX_CONNECTIONS
         # With it aiohttp looks for proxies and .netrc anew, in a thread, at every request: a fifth of the cost of each.
         configuration.client_session_kwargs = {"trust_env": False}

@@ -59,6 +59,10 @@ class Watch(Generic[T]):
         }
         self._delivered: set[Key] = set()
         self._version = ""
+        self._lists_wanted = 0
+        self._lists_made = 0
+        self._list_made = asyncio.Event()
+        self._stream_end: asyncio.Timeout | None = None
         self.synced = asyncio.Event()
         self.connected = False
         self.reconnects = 0
@@ -68,7 +72,7 @@ class Watch(Generic[T]):
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             try:
-                if not self._version:
+                while not self._version or self._lists_made < self._lists_wanted:
                     await self._list()
                 await self._follow()
                 backoff = FIRST_BACKOFF_SECONDS
@@ -82,8 +86,23 @@ class Watch(Generic[T]):
                 await asyncio.sleep(backoff * random.uniform(0.8, 1.2))
                 backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
 
+    async def relist(self) -> None:
+        """List anew; returns when the receiver knows all that had happened before the call.
+
+        A stream may lag behind for as long as it likes, and says nothing about that.
+        """
+        self._lists_wanted += 1
+        wanted = self._lists_wanted
+        if self._stream_end is not None:
+            self._stream_end.reschedule(asyncio.get_running_loop().time())
+            self._stream_end = None
+        while self._lists_made < wanted:
+            self._list_made.clear()
+            await self._list_made.wait()
+
     async def _list(self) -> None:
         """Deliver every object, then the disappearance of those that were known and are not listed."""
+        wanted = self._lists_wanted
         seen: set[Key] = set()
         query: dict[str, str | int] = {"limit": PAGE_SIZE}
         while True:
@@ -97,10 +116,21 @@ class Watch(Generic[T]):
         for key in self._delivered - seen:
             self._forget(key)
         self._version = page["metadata"]["resourceVersion"]
+        self._lists_made = wanted
+        self._list_made.set()
         self.synced.set()
 
     async def _follow(self) -> None:
-        """Deliver changes until the API server ends the stream."""
+        """Deliver changes until the API server ends the stream, or a new list is wanted."""
+        try:
+            async with asyncio.timeout(None) as self._stream_end:
+                await self._follow_stream()
+        except TimeoutError:
+            return
+        finally:
+            self._stream_end = None
+
+    async def _follow_stream(self) -> None:
         seconds = int(WATCH_SECONDS * random.uniform(1.0, 1.2))
         query: dict[str, str | int] = {
             "watch": "1",

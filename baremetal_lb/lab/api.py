@@ -20,6 +20,7 @@ from baremetal_lb.lab.topology import API_PORT, CONTROL_PLANE
 from baremetal_lb.lab.users import ADMIN
 
 REQUEST_TIMEOUT_SECONDS = 10.0
+CHANGES_SECONDS = 1
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -55,6 +56,24 @@ def request(
     paths: LabPaths, method: str, path: str, body: Any = None, *, content_type: str = "application/json"
 ) -> Any:
     """Ask the API server and answer its JSON; raise RequestError."""
+    answer = _ask(paths, method, path, body, content_type)
+    try:
+        return json.loads(answer)
+    except ValueError:
+        return answer.decode()
+
+
+def changes(paths: LabPaths, collection: str, since: str) -> list[Any]:
+    """Read what happened to the objects of a collection since a resourceVersion; raise RequestError.
+
+    The API server remembers the last minute at least. Each change is one of a watch: its type, and the object after it.
+    """
+    query = f"watch=1&resourceVersion={since}&timeoutSeconds={CHANGES_SECONDS}"
+    lines = _ask(paths, "GET", f"{collection}?{query}", None, "").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _ask(paths: LabPaths, method: str, path: str, body: Any, content_type: str) -> bytes:
     credentials = read_credentials(paths)
     headers = {"Authorization": f"Bearer {credentials.token}", "Accept": "application/json"}
     if body is not None:
@@ -64,10 +83,7 @@ def request(
     )
     if status >= 400:
         raise RequestError(status, _message(answer))
-    try:
-        return json.loads(answer)
-    except ValueError:
-        return answer.decode()
+    return answer
 
 
 def _exchange(

@@ -161,12 +161,26 @@ def _kill_controller(scene: Scene, target: str) -> None:
     _kill_verb(scene, "controller", [node.name for node in nodes])
 
 
+def _freeze_controller(scene: Scene, target: str) -> None:
+    _signal_all(_running(scene, "controller", [scene.node(target).name]), signal.SIGSTOP)
+
+
+def _thaw_controller(scene: Scene, target: str) -> None:
+    """Its kubelet may have replaced it meanwhile; to those that run this does nothing."""
+    _signal_all(_running(scene, "controller", [scene.node(target).name]), signal.SIGCONT)
+
+
 def _kill_verb(scene: Scene, verb: str, nodes: Iterable[str]) -> None:
+    _signal_all(_running(scene, verb, nodes), signal.SIGKILL)
+
+
+def _running(scene: Scene, verb: str, nodes: Iterable[str]) -> list[int]:
+    """Find the processes of a verb on some nodes; raise FaultError when there is none."""
     namespaces = [name for node in nodes for name in _namespaces_of_node(scene.paths, node)]
     pids = [pid for pid in processes_in(namespaces) if runs_verb(_arguments(pid), verb)]
     if not pids:
         raise FaultError(f"no {verb} runs there")
-    _signal_all(pids, signal.SIGKILL)
+    return pids
 
 
 def runs_verb(arguments: Sequence[str], verb: str) -> bool:
@@ -265,7 +279,8 @@ FAULTS: dict[str, Fault] = {
     "node": Fault("the power of a node", _power_off, _power_on),
     "node-frozen": Fault("all processes of a node stand still", _freeze_node, _thaw_node),
     "speaker": Fault("the speaker on a node is killed", _kill_speaker),
-    "controller": Fault("the controller is killed", _kill_controller),
+    "controller": Fault("the controllers are killed, or the one on a node", _kill_controller),
+    "controller-frozen": Fault("the controller on a node stands still", _freeze_controller, _thaw_controller),
     "api": Fault("the API server is down", _kill_api, _start_api),
     "api-frozen": Fault("the API server takes connections and does not answer", _freeze_api, _thaw_api),
     "partition": Fault("a node and its Pods do not reach the API server", _partition, _rejoin),

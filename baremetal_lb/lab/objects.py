@@ -17,6 +17,7 @@ _COLLECTIONS: Mapping[str, str] = {
     "Namespace": "/api/v1/namespaces",
     "Node": "/api/v1/nodes",
     "IPAddressPool": f"{GROUP}/ipaddresspools",
+    "IPAddressClaim": f"{GROUP}/ipaddressclaims",
     "L2Advertisement": f"{GROUP}/l2advertisements",
     "Service": "/api/v1/namespaces/{namespace}/services",
     "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
@@ -45,14 +46,26 @@ def pool(name: str, addresses: Iterable[str], **spec: object) -> Object:
     return _custom_resource("IPAddressPool", name, {"addresses": list(addresses), **spec})
 
 
+def claim(name: str, addresses: Iterable[str], **spec: object) -> Object:
+    """Make an IPAddressClaim."""
+    return _custom_resource("IPAddressClaim", name, {"addresses": list(addresses), **spec})
+
+
 def advertisement(name: str, pools: Iterable[str], **spec: object) -> Object:
     """Make an L2Advertisement for pools by name."""
     return _custom_resource("L2Advertisement", name, {"ipAddressPools": list(pools), **spec})
 
 
-def namespace(name: str = "", *, prefix: str = "") -> Object:
+def namespace(
+    name: str = "",
+    *,
+    prefix: str = "",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> Object:
     """Make a Namespace; with a prefix instead of a name, the API server completes the name."""
-    metadata = {"name": name} if name else {"generateName": prefix}
+    named = {"name": name} if name else {"generateName": prefix}
+    metadata = {**named, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
@@ -63,6 +76,7 @@ def service(
     ports: Sequence[Mapping[str, Any]] = ({"port": 80, "targetPort": ECHO_PORT},),
     families: Sequence[str] = ("IPv4", "IPv6"),
     policy: TrafficPolicy = TrafficPolicy.CLUSTER,
+    labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     **spec: object,
 ) -> Object:
@@ -71,7 +85,7 @@ def service(
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "annotations": dict(annotations or {})},
+        "metadata": {"name": name, "labels": dict(labels or {}), "annotations": dict(annotations or {})},
         "spec": {
             "type": "LoadBalancer",
             "ipFamilies": list(families),

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +84,11 @@ class Vantage:
             return self.fetch(address, port).status == 200
         except OSError:
             return False
+
+    def wait_for_pages(self, addresses: Iterable[Address], port: int = 80) -> None:
+        """Wait until a page comes back from each."""
+        for address in addresses:
+            wait_for(f"a page from {address} port {port}", lambda: self.reaches(address, port))  # noqa: B023
 
     def ask_udp(self, address: Address, port: int, payload: bytes = b"hello") -> dict[str, Any]:
         """Send a datagram and answer the echo's JSON; raise OSError when none comes in time."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from baremetal_lb.addresses import Address, parse_address
 from baremetal_lb.lab import objects
-from baremetal_lb.lab.api import MERGE_PATCH, RequestError, request
+from baremetal_lb.lab.api import MERGE_PATCH, RequestError, changes, request
 from baremetal_lb.lab.names import LabPaths
 from baremetal_lb.lab.objects import Object
 from baremetal_lb.lab.topology import LAN
@@ -20,7 +20,7 @@ ADDRESSES_PER_FAMILY = 5
 _FIRST_NUMBER, _LAST_NUMBER = 20, 199
 BLOCKS = (_LAST_NUMBER - _FIRST_NUMBER + 1) // ADDRESSES_PER_FAMILY
 ASSIGNED_CONDITION = "baremetal-lb.io/AddressAssigned"
-_CLUSTER_WIDE = {"IPAddressPool", "L2Advertisement", "Namespace"}
+_CLUSTER_WIDE = {"IPAddressClaim", "IPAddressPool", "L2Advertisement", "Namespace"}
 _NO_GRACE = {"gracePeriodSeconds": 0}
 # What uses addresses goes before what offers them.
 _CLOSING_ORDER = ("Service", "L2Advertisement", "IPAddressPool")
@@ -93,6 +93,27 @@ class Sandbox:
             if error.status != 404:
                 raise
 
+    def moment(self, kind: str) -> str:
+        """Tell the present, as `changes` wants it."""
+        return str(request(self.paths, "GET", objects.collection(kind, self.namespace))["metadata"]["resourceVersion"])
+
+    def changes(self, kind: str, since: str) -> list[Object]:
+        """Tell every state that an object of a kind was in since that moment, also if it lasted a millisecond only."""
+        collection = objects.collection(kind, self.namespace)
+        return [one["object"] for one in changes(self.paths, collection, since) if one["type"] != "BOOKMARK"]
+
+    def condition(self, kind: str, name: str, aspect: str = "Ready") -> Object:
+        """Read one condition of an object; empty when there is none."""
+        return condition_of(self.read(kind, name), aspect)
+
+    def judged(self, kind: str, name: str, reason: str, aspect: str = "Ready") -> Object:
+        """Wait until a condition of an object has this reason, and answer it."""
+        return wait_for(
+            f"{kind} {name} is {reason}",
+            lambda: self.condition(kind, name, aspect),
+            lambda seen: seen.get("reason") == reason,
+        )
+
     def list(self, kind: str, selector: str = "") -> list[Object]:
         """List the objects of a kind, here if its kind has namespaces, by label."""
         query = f"?labelSelector={selector}" if selector else ""
@@ -146,8 +167,7 @@ class ServiceHandle:
 
     def addresses(self) -> tuple[Address, ...]:
         """Read the addresses of its status."""
-        status = self.sandbox.read("Service", self.name)["status"]
-        return tuple(parse_address(one["ip"]) for one in status.get("loadBalancer", {}).get("ingress", ()))
+        return addresses_of(self.sandbox.read("Service", self.name))
 
     def assigned(self, count: int = 2) -> tuple[Address, ...]:
         """Wait until it has this many addresses and answer them."""
@@ -155,8 +175,11 @@ class ServiceHandle:
 
     def condition(self) -> Object:
         """Read the condition that tells about its addresses; empty when there is none."""
-        conditions = self.sandbox.read("Service", self.name)["status"].get("conditions", ())
-        return next((one for one in conditions if one["type"] == ASSIGNED_CONDITION), {})
+        return self.sandbox.condition("Service", self.name, ASSIGNED_CONDITION)
+
+    def told(self, reason: str) -> Object:
+        """Wait until the condition has this reason, whatever its status, and answer it."""
+        return self.sandbox.judged("Service", self.name, reason, ASSIGNED_CONDITION)
 
     def refused(self, reason: str) -> Object:
         """Wait until the condition says that it has no address for this reason, and answer the condition."""
@@ -179,3 +202,15 @@ class ServiceHandle:
     def delete(self) -> None:
         """Ask for it to be removed."""
         self.sandbox.delete("Service", self.name)
+
+
+def addresses_of(service: Object) -> tuple[Address, ...]:
+    """Tell the addresses of a Service's status."""
+    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", ())
+    return tuple(parse_address(one["ip"]) for one in ingress)
+
+
+def condition_of(thing: Object, aspect: str) -> Object:
+    """Tell one condition of an object; empty when there is none."""
+    conditions = thing.get("status", {}).get("conditions", ())
+    return next((one for one in conditions if one["type"] == aspect), {})

@@ -5,11 +5,11 @@ heartbeats in a Node's status cost nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.allocator.assigner import ASSIGNED_CONDITION
+from baremetal_lb.allocator.entry import ASSIGNED_CONDITION
 from baremetal_lb.announce.decision import Electorate, advertisements_for
 from baremetal_lb.announce.model import Demand, NodeFacts, Served
 from baremetal_lb.cluster.endpoints import EndpointSliceView, EndpointsView, merge_slices
@@ -34,15 +34,20 @@ class AddressedService:
     addresses: tuple[Address, ...]
     policy: TrafficPolicy
     kept: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_addressed_service(raw: Mapping[str, Any]) -> AddressedService | None:
-    """Reduce an API server's Service; None where there is nothing to announce."""
+    """Reduce an API server's Service; None where there is nothing to announce.
+
+    One of a class that only a pool's loadBalancerClasses name is ours by what the controller says of it.
+    """
     view = parse_service(raw)
-    if not view.is_ours or not view.ingress:
-        return None
     kept = any(one.get("type") == ASSIGNED_CONDITION and one.get("status") == "True" for one in view.conditions)
-    return AddressedService(view.key, view.uid, view.ingress, view.traffic_policy, kept)
+    is_ours = view.is_ours or (view.is_load_balancer and kept)
+    if not is_ours or not view.ingress:
+        return None
+    return AddressedService(view.key, view.uid, view.ingress, view.traffic_policy, kept, view.labels)
 
 
 class ClusterState:
@@ -135,7 +140,12 @@ class ClusterState:
             return None
         kept = any(one.kept for one in services)
         served = tuple(Served(one.policy, self._endpoints.get(one.key, EndpointsView())) for one in services)
-        return Demand(address, self._advertisements_for(address, kept=kept), served)
+        advertisements = tuple(
+            advertisement
+            for advertisement in self._advertisements_for(address, kept=kept)
+            if any(advertisement.selects_service(one.labels) for one in services)
+        )
+        return Demand(address, advertisements, served)
 
     @property
     def config(self) -> Config:

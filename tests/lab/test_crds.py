@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from baremetal_lb.api.base import CustomResource, InvalidResourceError
+from baremetal_lb.api.claim import ADDRESSES_MAX, DESCRIPTION_LENGTH_MAX, IPAddressClaim
 from baremetal_lb.api.l2 import INTERFACES_MAX, POOLS_MAX, L2Advertisement
-from baremetal_lb.api.pool import ENTRIES_MAX, IPAddressPool
+from baremetal_lb.api.pool import CLASSES_MAX, ENTRIES_MAX, NAMESPACES_MAX, SELECTORS_MAX, IPAddressPool
 from baremetal_lb.lab.api import RequestError
 from baremetal_lb.lab.lab import Lab
 
@@ -159,6 +160,25 @@ def some_range(random: Random) -> str:
 SELECTOR = {"matchLabels": {"rack": "a"}}
 
 
+def pool(**fields: Any) -> dict[str, Any]:
+    """The spec of a pool, valid but for the fields."""
+    return {"addresses": ["192.0.2.0/24"], **fields}
+
+
+def rules(**fields: Any) -> dict[str, Any]:
+    """The spec of a pool for some."""
+    return pool(serviceAllocation=fields)
+
+
+def claim(*addresses: str, **fields: Any) -> dict[str, Any]:
+    """The spec of a claim, of an address of each family if none is named."""
+    return {"addresses": list(addresses or ("192.0.2.10", "2001:db8::10")), **fields}
+
+
+def selectors(count: int) -> list[dict[str, Any]]:
+    return [{"matchLabels": {"rack": f"r{n}"}} for n in range(count)]
+
+
 def expression(**changes: Any) -> dict[str, Any]:
     """A selector with one expression, valid but for the changes."""
     whole = {"key": "rack", "operator": "In", "values": ["a"]} | changes
@@ -175,6 +195,63 @@ def expression(**changes: Any) -> dict[str, Any]:
             id="a pool with as many ranges as a pool may have",
         ),
         pytest.param(IPAddressPool, {"addresses": ["192.0.2.0/24", "192.0.2.7/32"]}, id="a pool that overlaps itself"),
+        pytest.param(
+            IPAddressPool,
+            {
+                "addresses": [f"2001:db8::{n:x}-2001:db8::{n:x}" for n in range(ENTRIES_MAX)],
+                "excludedAddresses": [f"2001:db8:ffff:ffff:ffff:ffff:0:{n:x}/128" for n in range(ENTRIES_MAX)],
+            },
+            id="a pool that excludes as many entries as it may",
+        ),
+        pytest.param(
+            IPAddressPool,
+            {
+                "addresses": ["192.0.2.0/24", "2001:db8::/64"],
+                "excludedAddresses": ["192.0.2.1/32", "192.0.2.10-192.0.2.20", "2001:db8::/128"],
+                "autoAssign": False,
+                "avoidBuggyIPs": True,
+                "avoidNetworkAndBroadcast": True,
+                "allocation": "Sticky",
+                "reclaimPolicy": "Reassign",
+                "loadBalancerClasses": ["example.com/fast", "slow", "baremetal-lb.io/load-balancer"],
+                "serviceAllocation": {
+                    "priority": 10,
+                    "namespaces": ["web", "0-9"],
+                    "namespaceSelectors": [SELECTOR],
+                    "serviceSelectors": [SELECTOR],
+                    "exclusive": True,
+                    "namespaceQuota": 0,
+                },
+            },
+            id="a pool with every field",
+        ),
+        pytest.param(IPAddressPool, rules(), id="a pool with empty rules"),
+        pytest.param(IPAddressPool, rules(exclusive=True, namespaces=["web"]), id="exclusive by namespace"),
+        pytest.param(IPAddressPool, rules(exclusive=True, namespaceSelectors=[{}]), id="exclusive by namespace label"),
+        pytest.param(IPAddressPool, rules(exclusive=True, serviceSelectors=[{}]), id="exclusive by Service label"),
+        pytest.param(
+            IPAddressPool,
+            rules(
+                namespaces=[f"n{n}" for n in range(NAMESPACES_MAX)],
+                namespaceSelectors=selectors(SELECTORS_MAX),
+                serviceSelectors=selectors(SELECTORS_MAX),
+            ),
+            id="a pool with as many rules as it may have",
+        ),
+        pytest.param(IPAddressClaim, claim(), id="a claim of both families for no Service"),
+        pytest.param(
+            IPAddressClaim,
+            claim(service={"namespace": "web", "name": "shop"}, description="ö" * DESCRIPTION_LENGTH_MAX),
+            id="a claim with every field",
+        ),
+        pytest.param(
+            IPAddressClaim, claim("2001:DB8:0:0::1", "2001:db8::1"), id="a claim of an address in two spellings"
+        ),
+        pytest.param(
+            IPAddressClaim,
+            claim(*(f"2001:db8:1111:2222:3333:4444:192.0.2.{200 + n}" for n in range(ADDRESSES_MAX))),
+            id="a claim of as many addresses as it may have",
+        ),
         pytest.param(L2Advertisement, {}, id="an advertisement of everything"),
         pytest.param(
             L2Advertisement,
@@ -182,6 +259,7 @@ def expression(**changes: Any) -> dict[str, Any]:
                 "ipAddressPools": ["a"],
                 "ipAddressPoolSelectors": [SELECTOR],
                 "nodeSelectors": [SELECTOR],
+                "serviceSelectors": [SELECTOR],
                 "interfaces": ["e0"],
             },
             id="an advertisement with every field",
@@ -232,6 +310,118 @@ def test_both_take(ask: Ask, kind: type[CustomResource], spec: dict[str, Any]) -
             "boolean",
             id="a word for autoAssign",
         ),
+        pytest.param(
+            IPAddressPool,
+            pool(excludedAddresses=["192.0.2.1"]),
+            "single address; write 192.0.2.1/32",
+            id="a bare address that is excluded",
+        ),
+        pytest.param(
+            IPAddressPool,
+            pool(excludedAddresses=["2001:db8::9-2001:db8::1"]),
+            "starts after its end",
+            id="a swapped range that is excluded",
+        ),
+        pytest.param(
+            IPAddressPool, pool(excludedAddresses=["192.0.2.1/32"] * 2), "Duplicate", id="an excluded entry twice"
+        ),
+        pytest.param(
+            IPAddressPool,
+            pool(excludedAddresses=[f"2001:db8::{n:x}/128" for n in range(ENTRIES_MAX + 1)]),
+            f"at most {ENTRIES_MAX}",
+            id="too many excluded entries",
+        ),
+        pytest.param(IPAddressPool, pool(avoidNetworkAndBroadcast="perhaps"), "boolean", id="a word for a choice"),
+        pytest.param(IPAddressPool, pool(allocation="Best"), "supported", id="no such allocation"),
+        pytest.param(IPAddressPool, pool(reclaimPolicy="Delete"), "supported", id="no such reclaimPolicy"),
+        pytest.param(IPAddressPool, pool(loadBalancerClasses=["a b"]), "should match", id="a class that is none"),
+        pytest.param(IPAddressPool, pool(loadBalancerClasses=["a", "a"]), "Duplicate", id="a class twice"),
+        pytest.param(
+            IPAddressPool,
+            pool(loadBalancerClasses=[f"c{n}" for n in range(CLASSES_MAX + 1)]),
+            f"at most {CLASSES_MAX}",
+            id="too many classes",
+        ),
+        pytest.param(IPAddressPool, rules(priority=-1), "greater than or equal to 0", id="a priority below 0"),
+        pytest.param(IPAddressPool, rules(namespaceQuota=-1), "greater than or equal to 0", id="a quota below 0"),
+        pytest.param(IPAddressPool, rules(namespaces=["Web"]), "should match", id="a namespace that cannot be"),
+        pytest.param(IPAddressPool, rules(namespaces=["n" * 64]), "63", id="a namespace that is too long"),
+        pytest.param(IPAddressPool, rules(namespaces=["web"] * 2), "Duplicate", id="a namespace twice"),
+        pytest.param(
+            IPAddressPool,
+            rules(namespaces=[f"n{n}" for n in range(NAMESPACES_MAX + 1)]),
+            f"at most {NAMESPACES_MAX}",
+            id="too many namespaces",
+        ),
+        pytest.param(IPAddressPool, rules(namespaceSelectors=[SELECTOR] * 2), "twice", id="a namespace selector twice"),
+        pytest.param(IPAddressPool, rules(serviceSelectors=[SELECTOR] * 2), "twice", id="a Service selector twice"),
+        pytest.param(
+            IPAddressPool,
+            rules(namespaceSelectors=selectors(SELECTORS_MAX + 1)),
+            f"at most {SELECTORS_MAX}",
+            id="too many namespace selectors",
+        ),
+        pytest.param(
+            IPAddressPool,
+            rules(serviceSelectors=selectors(SELECTORS_MAX + 1)),
+            f"at most {SELECTORS_MAX}",
+            id="too many Service selectors",
+        ),
+        pytest.param(
+            IPAddressPool,
+            rules(serviceSelectors=[expression(values=None)]),
+            "In and NotIn need",
+            id="a Service selector with a fault",
+        ),
+        pytest.param(
+            IPAddressPool, rules(exclusive=True), "must say for whom it is", id="an exclusive pool without rules"
+        ),
+        pytest.param(
+            IPAddressPool,
+            rules(exclusive=True, namespaces=[], namespaceSelectors=[], serviceSelectors=[], priority=1),
+            "must say for whom it is",
+            id="an exclusive pool with empty rules",
+        ),
+        pytest.param(IPAddressClaim, {}, "Required", id="a claim without addresses"),
+        pytest.param(IPAddressClaim, {"addresses": []}, "at least 1", id="a claim with an empty list"),
+        pytest.param(IPAddressClaim, {"addresses": [7]}, "string", id="a claim with a number for an address"),
+        pytest.param(IPAddressClaim, claim("192.0.2.10", "192.0.2.10"), "Duplicate", id="a claim of one address twice"),
+        pytest.param(
+            IPAddressClaim,
+            claim(*(f"192.0.2.{n}" for n in range(ADDRESSES_MAX + 1))),
+            f"at most {ADDRESSES_MAX}",
+            id="a claim of too many addresses",
+        ),
+        pytest.param(IPAddressClaim, claim("192.0.2.10/32"), "without a prefix length", id="a claim of an IPv4 CIDR"),
+        pytest.param(IPAddressClaim, claim("2001:db8::/64"), "without a prefix length", id="a claim of an IPv6 CIDR"),
+        pytest.param(IPAddressClaim, claim("192.0.2.1-192.0.2.2"), "each address by itself", id="a claim of a range"),
+        pytest.param(IPAddressClaim, claim("shop"), "is not an IP address", id="a claim of a word"),
+        pytest.param(IPAddressClaim, claim(""), "is not an IP address", id="a claim of nothing"),
+        pytest.param(IPAddressClaim, claim(" 192.0.2.10"), "without blanks", id="a claim with a blank"),
+        pytest.param(IPAddressClaim, claim("192.0.2.010"), "is not an IP address", id="a claim with a leading zero"),
+        pytest.param(IPAddressClaim, claim("fe80::1%eth0"), "without blanks and zones", id="a claim with a zone"),
+        pytest.param(IPAddressClaim, claim("::ffff:192.0.2.1"), "is not an IP address", id="a claim of IPv4 as IPv6"),
+        pytest.param(IPAddressClaim, claim("1" * 46), "45", id="a claim of a text that is too long"),
+        pytest.param(IPAddressClaim, claim(service={"name": "shop"}), "Required", id="a Service without a namespace"),
+        pytest.param(IPAddressClaim, claim(service={"namespace": "web"}), "Required", id="a Service without a name"),
+        pytest.param(
+            IPAddressClaim,
+            claim(service={"namespace": "web", "name": "a.b"}),
+            "should match",
+            id="a Service with a name that cannot be",
+        ),
+        pytest.param(
+            IPAddressClaim,
+            claim(service={"namespace": "we b", "name": "shop"}),
+            "should match",
+            id="a Service in a namespace that cannot be",
+        ),
+        pytest.param(
+            IPAddressClaim,
+            claim(description="x" * (DESCRIPTION_LENGTH_MAX + 1)),
+            f"{DESCRIPTION_LENGTH_MAX}",
+            id="a description that is too long",
+        ),
         pytest.param(L2Advertisement, {"ipAddressPools": ["a", "a"]}, "Duplicate", id="a pool twice"),
         pytest.param(L2Advertisement, {"ipAddressPools": [""]}, "at least 1", id="a pool without a name"),
         pytest.param(
@@ -242,6 +432,7 @@ def test_both_take(ask: Ask, kind: type[CustomResource], spec: dict[str, Any]) -
         ),
         pytest.param(L2Advertisement, {"ipAddressPoolSelectors": [SELECTOR] * 2}, "twice", id="a pool selector twice"),
         pytest.param(L2Advertisement, {"nodeSelectors": [SELECTOR] * 2}, "twice", id="a node selector twice"),
+        pytest.param(L2Advertisement, {"serviceSelectors": [SELECTOR] * 2}, "twice", id="a selector of Services twice"),
         pytest.param(L2Advertisement, {"interfaces": ["eth0", "eth0"]}, "Duplicate", id="an interface twice"),
         pytest.param(
             L2Advertisement,
@@ -318,4 +509,11 @@ def test_what_is_left_out_gets_its_default(bare_lab: Lab, ask: Ask) -> None:
     assert ask(IPAddressPool, {"addresses": ["192.0.2.0/24"]}) is None
     body = {"apiVersion": "baremetal-lb.io/v1", "kind": "IPAddressPool", **raw({"addresses": ["192.0.2.0/24"]})}
     stored = bare_lab.request("POST", "/apis/baremetal-lb.io/v1/ipaddresspools?dryRun=All", body)
-    assert stored["spec"] == {"addresses": ["192.0.2.0/24"], "autoAssign": True, "avoidBuggyIPs": False}
+    assert stored["spec"] == {
+        "addresses": ["192.0.2.0/24"],
+        "autoAssign": True,
+        "avoidBuggyIPs": False,
+        "avoidNetworkAndBroadcast": False,
+        "allocation": "Sequential",
+        "reclaimPolicy": "Retain",
+    }

@@ -15,6 +15,7 @@ from baremetal_lb.addresses import (
     is_buggy,
     merged,
     parse_address,
+    subtract,
 )
 
 KINDS: st.SearchStrategy[type[Address]] = st.sampled_from((IPv4Address, IPv6Address))
@@ -71,6 +72,15 @@ def test_merging_keeps_the_addresses_and_removes_overlaps(ranges: list[AddressRa
     result = merged(ranges)
     assert members(result) == members(ranges)
     assert sum(block.size for block in result) == len(members(ranges))
+
+
+@given(some_ranges, some_ranges)
+def test_subtracting_is_that_of_the_sets_in_the_order_of_the_ranges(
+    ranges: list[AddressRange], excluded: list[AddressRange]
+) -> None:
+    gone = members(excluded)
+    walked = [address for block in ranges for address in block.addresses() if address not in gone]
+    assert [address for block in subtract(ranges, excluded) for address in block.addresses()] == walked
 
 
 @given(some_ranges)

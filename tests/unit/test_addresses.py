@@ -13,6 +13,7 @@ from baremetal_lb.addresses import (
     is_buggy,
     merged,
     parse_address,
+    subtract,
 )
 
 
@@ -90,7 +91,7 @@ def test_a_range_is_read(text: str, first: str, last: str, size: int) -> None:
         pytest.param("fe80::%eth0/64", "has a zone", id="a CIDR has no zone"),
         pytest.param("192.0.2.9-192.0.2.1", "write 192.0.2.1-192.0.2.9", id="an IPv4 range starts before its end"),
         pytest.param("2001:db8::a-2001:db8::9", "starts after its end", id="an IPv6 range starts before its end"),
-        pytest.param("192.0.2.1-2001:db8::1", "mixes IPv4 and IPv6", id="a range is of one family"),
+        pytest.param("192.0.2.1-2001:db8::1", "mixes IPv4 and IPv6", id="[A1] a range is of one family"),
         pytest.param("192.0.2.1-9", "'9' is not an IP address", id="both ends of a range are whole addresses"),
         pytest.param("192.0.2.1-192.0.2.2-192.0.2.3", "is not a range", id="a range has two ends"),
     ],
@@ -181,6 +182,39 @@ def test_buggy_addresses_are_counted(texts: list[str], count: int) -> None:
 def test_merged_ranges_do_not_overlap() -> None:
     written = ranges("192.0.2.128/25", "2001:db8::/64", "192.0.2.0/24", "2001:db8::/48", "192.0.3.0/24", "192.0.2.7/32")
     assert merged(written) == ranges("192.0.2.0/24", "192.0.3.0/24", "2001:db8::/48")
+
+
+@pytest.mark.parametrize(
+    ("excluded", "left"),
+    [
+        pytest.param([], ["192.0.2.0/29", "2001:db8::/126"], id="nothing"),
+        pytest.param(["192.0.2.0/32", "2001:db8::/128"], ["192.0.2.1-192.0.2.7", "2001:db8::1-2001:db8::3"], id="ends"),
+        pytest.param(["192.0.2.7/32"], ["192.0.2.0-192.0.2.6", "2001:db8::/126"], id="the last"),
+        pytest.param(
+            ["2001:db8::1/128", "192.0.2.3-192.0.2.4"],
+            ["192.0.2.0-192.0.2.2", "192.0.2.5-192.0.2.7", "2001:db8::/128", "2001:db8::2/127"],
+            id="a hole in each",
+        ),
+        pytest.param(["192.0.2.2/31", "192.0.2.3/32"], ["192.0.2.0/31", "192.0.2.4/30", "2001:db8::/126"], id="twice"),
+        pytest.param(["192.0.2.0-192.0.2.6"], ["192.0.2.7/32", "2001:db8::/126"], id="all but the last"),
+        pytest.param(["0.0.0.0/0"], ["2001:db8::/126"], id="all of a family"),
+        pytest.param(["::/0", "0.0.0.0/0"], [], id="everything"),
+    ],
+)
+def test_what_is_left_of_ranges_without(excluded: list[str], left: list[str]) -> None:
+    written = ranges("192.0.2.0/29", "2001:db8::/126")
+    assert list(map(str, subtract(written, ranges(*excluded)))) == left
+
+
+def test_what_is_left_keeps_the_order_of_the_ranges() -> None:
+    written = ranges("192.0.2.128/25", "2001:db8::/64", "192.0.2.0/25")
+    assert tuple(subtract(written, ranges("192.0.2.0/25"))) == written[:2]
+
+
+def test_the_last_address_of_all_can_be_excluded() -> None:
+    whole = ranges("0.0.0.0/0", "::/0")
+    left = list(subtract(whole, [AddressRange(block.last, block.last) for block in whole]))
+    assert [str(block.last) for block in left] == ["255.255.255.254", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"]
 
 
 def test_an_index_finds_what_belongs_to_an_address() -> None:

@@ -34,7 +34,7 @@ def test_an_event_is_created_beside_its_object() -> None:
 
 
 def test_an_event_on_an_object_without_namespace_goes_to_default() -> None:
-    event = Event(POOL, Reason.POOL_OVERLAP, "why")
+    event = Event(POOL, Reason.CONFLICT, "why")
 
     assert event.path == "/api/v1/namespaces/default/events"
     assert event.body("controller", NOW)["metadata"]["namespace"] == "default"

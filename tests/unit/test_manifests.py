@@ -1,5 +1,6 @@
 """What is installed in a cluster: complete, consistent with the project, and with no more power than the code uses."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from baremetal_lb.settings import CONTROLLER_PORT, SPEAKER_PORT, SYSTEM_NAMESPACE
+from baremetal_lb.admission.review import REVIEWS
+from baremetal_lb.api.annotations import Annotation
+from baremetal_lb.controller.certificate_keeper import CONFIGURATION_PATH, SECRET_PATH, SERVER_NAME
+from baremetal_lb.settings import CONTROLLER_PORT, SPEAKER_PORT, SYSTEM_NAMESPACE, WEBHOOK_PORT
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -70,7 +74,7 @@ def test_the_image_is_this_version(process: str) -> None:
 
 @pytest.mark.parametrize(("process", "port"), [("controller", CONTROLLER_PORT), ("speaker", SPEAKER_PORT)])
 def test_probes_ask_where_the_process_answers(process: str, port: int) -> None:
-    assert container(process)["ports"] == [{"name": "metrics", "containerPort": port}]
+    assert {"name": "metrics", "containerPort": port} in container(process)["ports"]
     assert container(process)["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     for probe in ("startupProbe", "livenessProbe"):
         assert container(process)[probe]["httpGet"] == {"path": "/healthz", "port": "metrics"}
@@ -113,3 +117,59 @@ def test_only_the_speaker_is_root_and_in_the_network_of_its_node() -> None:
     assert "hostNetwork" not in pod("controller")
     assert pod("speaker")["hostNetwork"] is True
     assert container("speaker")["securityContext"]["runAsUser"] == 0
+
+
+def webhooks() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = find("ValidatingWebhookConfiguration", "baremetal-lb")["webhooks"]
+    return found
+
+
+def test_every_kind_that_we_review_has_its_webhook_and_path() -> None:
+    asked = {(one["clientConfig"]["service"]["path"], *one["rules"][0]["resources"]) for one in webhooks()}
+    assert asked == {(f"/{plural}", plural) for plural in REVIEWS}
+
+
+def test_no_webhook_can_stop_a_cluster() -> None:
+    assert {(one["failurePolicy"], one["sideEffects"], one["timeoutSeconds"]) for one in webhooks()} == {
+        ("Ignore", "None", 3)
+    }
+    assert all("/status" not in resource for one in webhooks() for resource in one["rules"][0]["resources"])
+
+
+def test_what_the_controller_fills_in_is_not_in_the_manifests() -> None:
+    """Else applying them again would take it away."""
+    assert all("caBundle" not in one["clientConfig"] for one in webhooks())
+    assert "data" not in find("Secret", "controller-webhook")
+
+
+def test_every_annotation_by_which_a_service_asks_makes_it_known_to_the_webhook() -> None:
+    (services,) = (one for one in webhooks() if one["name"].startswith("services."))
+    named = set(re.findall(r"'([\w.-]+/[\w.-]+)'", services["matchConditions"][1]["expression"]))
+    asking = set(Annotation) - {Annotation.FROM_POOL}
+    assert named == {spelling for annotation in asking for spelling in annotation.spellings}
+
+
+def test_the_webhook_is_where_the_controller_serves_it() -> None:
+    service = find("Service", "controller-webhook")
+    (port,) = service["spec"]["ports"]
+    assert {"name": port["targetPort"], "containerPort": WEBHOOK_PORT} in container("controller")["ports"]
+    labels = find("Deployment", "controller")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert f"{service['metadata']['name']}.{SYSTEM_NAMESPACE}.svc" == SERVER_NAME
+    for one in webhooks():
+        asked = one["clientConfig"]["service"]
+        assert (asked["name"], asked["namespace"]) == (service["metadata"]["name"], SYSTEM_NAMESPACE)
+
+
+def test_the_controller_may_touch_its_own_secret_and_configuration_only() -> None:
+    rules = [rule for one in ALL if one["kind"] in {"Role", "ClusterRole"} for rule in one["rules"]]
+    named = {
+        (resource, *rule.get("resourceNames", ()))
+        for rule in rules
+        for resource in rule["resources"]
+        if resource in {"secrets", "validatingwebhookconfigurations"}
+    }
+    assert named == {
+        ("secrets", SECRET_PATH.rpartition("/")[2]),
+        ("validatingwebhookconfigurations", CONFIGURATION_PATH.rpartition("/")[2]),
+    }

@@ -1,19 +1,29 @@
 """Decisions as status documents: written only where they differ, and never at the cost of what others wrote."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from baremetal_lb.addresses import Family
+from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import Allocation, Outcome
 from baremetal_lb.allocator.ledger import Usage
 from baremetal_lb.allocator.request import Refusal
-from baremetal_lb.cluster.service import ServiceView, parse_service
+from baremetal_lb.cluster.service import ServiceKey, ServiceView, parse_service
+from baremetal_lb.config.model import Claim
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.reasons import Reason
-from baremetal_lb.status import merge_condition, resource_status, says_something_new, service_patch
+from baremetal_lb.status import (
+    claim_readiness,
+    merge_condition,
+    pool_conditions,
+    readiness,
+    resource_status,
+    says_something_new,
+    service_patch,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EARLIER = "2026-01-01T00:00:00Z"
@@ -77,6 +87,96 @@ def test_an_allocation_is_written_in_the_order_of_its_families() -> None:
     }
 
 
+FOUR, SIX = ip_address("192.0.2.1"), ip_address("2001:db8::1")
+FROM_POOL = "baremetal-lb.io/from-pool"
+
+
+def noted(origin: str | None, *ingress: str, told: Outcome = ASSIGNED, key: str = FROM_POOL) -> ServiceView:
+    """Build a Service of which all has been told, but perhaps not where its addresses come from."""
+    return replace(view(ours(told), ingress=ingress), annotations={} if origin is None else {key: origin})
+
+
+def given(*pairs: tuple[Address, str]) -> Allocation:
+    addresses, pools = zip(*pairs, strict=True)
+    return Allocation(addresses, Reason.ASSIGNED, "assigned", pools=pools)
+
+
+@pytest.mark.parametrize(
+    ("service", "outcome", "note"),
+    [
+        pytest.param(noted(None), given((FOUR, "gold")), "gold", id="[B9] one address: its pool"),
+        pytest.param(noted(None), given((SIX, "gold"), (FOUR, "gold")), "gold", id="two of one pool: one word"),
+        pytest.param(noted(None), given((SIX, "gold"), (FOUR, "tin")), "gold,tin", id="two of two pools, in order"),
+        pytest.param(
+            noted(None, "192.0.2.1", "2001:db8::1"),
+            given((SIX, "gold"), (FOUR, "tin")),
+            "tin,gold",
+            id="in the order of the status, where that stays",
+        ),
+        pytest.param(noted("tin", "192.0.2.1"), given((FOUR, "gold")), "gold", id="another name of its pool"),
+        pytest.param(noted("tin", "192.0.2.1"), given((FOUR, "")), None, id="a pool that is unknown by now"),
+        pytest.param(noted("tin", "192.0.2.1"), REFUSED, None, id="[B9] nothing assigned any more: it goes"),
+        pytest.param(noted("tin"), None, None, id="[B2] a Service that is no longer ours: it goes"),
+        pytest.param(
+            noted("tin", "192.0.2.1"),
+            Allocation((FOUR,), Reason.FOREIGN_ADDRESS, "left"),
+            None,
+            id="a Service left to another controller: it goes",
+        ),
+        pytest.param(
+            noted("gold", "192.0.2.1", key="metallb.io/ip-allocated-from-pool"),
+            given((FOUR, "gold")),
+            "gold",
+            id="[B9] under our name, also where MetalLB's says it",
+        ),
+    ],
+)
+def test_it_is_noted_where_addresses_come_from(service: ServiceView, outcome: Outcome | None, note: str | None) -> None:
+    patch = service_patch(service, outcome, NOW)
+
+    assert patch is not None
+    assert patch["metadata"]["annotations"] == {FROM_POOL: note}
+
+
+@pytest.mark.parametrize(
+    ("service", "outcome"),
+    [
+        pytest.param(noted("gold", "192.0.2.1"), given((FOUR, "gold")), id="one address"),
+        pytest.param(noted("gold", *BOTH), given((FOUR, "gold"), (SIX, "gold")), id="two of one pool"),
+        pytest.param(
+            noted("tin,gold", "192.0.2.1", "2001:db8::1"),
+            given((SIX, "gold"), (FOUR, "tin")),
+            id="[C49] two of two pools, decided in another order than shown",
+        ),
+        pytest.param(noted(None, "192.0.2.1"), given((FOUR, "")), id="an unknown pool"),
+        pytest.param(noted(None, told=REFUSED), REFUSED, id="nothing assigned"),
+    ],
+)
+def test_what_is_noted_is_not_noted_again(service: ServiceView, outcome: Outcome) -> None:
+    patch = service_patch(service, outcome, NOW)
+
+    assert patch is None or "annotations" not in patch["metadata"]
+
+
+def test_nothing_is_noted_on_a_service_that_is_going() -> None:
+    assert service_patch(replace(noted("gold"), deleting=True), None, NOW) is None
+
+
+def test_what_others_wrote_beside_our_addresses_stays_until_the_addresses_change() -> None:
+    """[B20] [C53] A host name, or what another controller added to an entry, is no reason to write."""
+    entry = {"ip": "192.0.2.1", "ipMode": "Proxy", "ports": [{"port": 80, "protocol": "TCP"}]}
+    raw = {
+        "metadata": {"namespace": "shop", "name": "web", "annotations": {FROM_POOL: "gold"}},
+        "spec": {"type": "LoadBalancer"},
+        "status": {
+            "loadBalancer": {"ingress": [{"hostname": "lb.example"}, entry]},
+            "conditions": [ours(ASSIGNED)],
+        },
+    }
+
+    assert service_patch(parse_service(raw), given((FOUR, "gold")), NOW) is None
+
+
 def test_a_refusal_empties_the_status() -> None:
     patch = service_patch(view(ours(ASSIGNED), ingress=BOTH), REFUSED, NOW)
 
@@ -124,7 +224,7 @@ def resource(**status: Any) -> dict[str, Any]:
 
 
 def problem(message: str, *, fatal: bool) -> Problem:
-    return Problem("IPAddressPool", "gold", Reason.POOL_OVERLAP if fatal else Reason.UNKNOWN_POOL, message, fatal)
+    return Problem("IPAddressPool", "gold", Reason.CONFLICT if fatal else Reason.UNKNOWN_POOL, message, fatal)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +235,14 @@ def problem(message: str, *, fatal: bool) -> Problem:
         pytest.param(
             (problem("a", fatal=False), problem("b", fatal=True)),
             "False",
-            "PoolOverlap",
+            "Conflict",
             "a; b",
             id="a fatal one counts",
         ),
     ],
 )
 def test_readiness_of_a_resource(problems: tuple[Problem, ...], status: str, reason: str, message: str) -> None:
-    patch = resource_status(resource(), problems, {}, NOW)
+    patch = resource_status(resource(), [readiness(problems)], {}, NOW)
 
     assert patch is not None
     (condition,) = patch["status"]["conditions"]
@@ -151,25 +251,148 @@ def test_readiness_of_a_resource(problems: tuple[Problem, ...], status: str, rea
 
 
 def test_only_what_differs_is_written_to_a_pool() -> None:
-    usage = {Family.IPV4: Usage(4, 1, 3), Family.IPV6: Usage(2**64, 0, 2**64)}
-    first = resource_status(resource(), (), usage, NOW)
+    conditions = [readiness(())]
+    usage = {Family.IPV4: Usage(4, 1, 0, 3), Family.IPV6: Usage(2**64, 0, 1, 2**64 - 1)}
+    first = resource_status(resource(), conditions, usage, NOW)
     assert first is not None
     assert first["status"]["totalIPv6"] == first["status"]["availableIPv6"] == 2**63 - 1
+    assert first["status"]["reservedIPv6"] == 1
 
-    assert resource_status(resource(**first["status"]), (), usage, NOW) is None
-    then = resource_status(resource(**first["status"]), (), {**usage, Family.IPV4: Usage(4, 2, 2)}, NOW)
+    assert resource_status(resource(**first["status"]), conditions, usage, NOW) is None
+    then = resource_status(resource(**first["status"]), conditions, {**usage, Family.IPV4: Usage(4, 2, 1, 1)}, NOW)
     assert then is not None
-    assert then["status"] == {"assignedIPv4": 2, "availableIPv4": 2}
+    assert then["status"] == {"assignedIPv4": 2, "reservedIPv4": 1, "availableIPv4": 1}
 
 
 def test_a_deleted_pool_that_is_in_use_is_not_ready_and_counts_what_holds_it() -> None:
-    raw = resource()
-    raw["metadata"]["deletionTimestamp"] = "2026-11-23T11:00:00Z"
-    usage = {Family.IPV4: Usage(4, 2, 2), Family.IPV6: Usage(4, 1, 3)}
+    usage = {Family.IPV4: Usage(4, 2, 0, 2), Family.IPV6: Usage(4, 1, 0, 3)}
 
-    patch = resource_status(raw, (), usage, NOW)
+    (condition,) = pool_conditions((), usage, is_deleting=True)
 
-    assert patch is not None
-    (condition,) = patch["status"]["conditions"]
     assert (condition["status"], condition["reason"]) == ("False", "PoolBeingDeleted")
     assert "when the 3 in use are free" in condition["message"]
+
+
+OVERLAP = Problem("IPAddressPool", "gold", Reason.OVERLAPS_CLUSTER, "nodes", fatal=False)
+
+
+@pytest.mark.parametrize(
+    ("others", "is_deleting", "ready"),
+    [
+        pytest.param((), False, ("True", "Valid"), id="a pool that is fine otherwise"),
+        pytest.param((problem("a", fatal=True),), False, ("False", "Conflict"), id="a pool with another fault"),
+        pytest.param((), True, ("False", "PoolBeingDeleted"), id="a pool that is being deleted"),
+    ],
+)
+def test_an_overlap_with_the_cluster_is_a_condition_of_its_own(
+    others: tuple[Problem, ...], is_deleting: bool, ready: tuple[str, str]
+) -> None:
+    first, warning = pool_conditions((OVERLAP, *others), {}, is_deleting=is_deleting)
+
+    assert (first["status"], first["reason"]) == ready
+    assert "nodes" not in first["message"]
+    assert {**warning} == {"type": "OverlapsCluster", "status": "True", "reason": "OverlapsCluster", "message": "nodes"}
+
+
+def test_a_warning_goes_when_it_is_over_and_what_others_said_stays() -> None:
+    warned = resource_status(resource(conditions=[THEIRS]), pool_conditions((OVERLAP,), {}, is_deleting=False), {}, NOW)
+    assert warned is not None
+    assert [one["type"] for one in warned["status"]["conditions"]] == [THEIRS["type"], "Ready", "OverlapsCluster"]
+
+    over = resource_status(resource(**warned["status"]), pool_conditions((), {}, is_deleting=False), {}, NOW)
+    assert over is not None
+    assert [one["type"] for one in over["status"]["conditions"]] == [THEIRS["type"], "Ready"]
+    assert resource_status(resource(**over["status"]), pool_conditions((), {}, is_deleting=False), {}, NOW) is None
+
+
+V4, V6 = ip_address("192.0.2.10"), ip_address("2001:db8::10")
+SHOP, OTHER, THIRD = ServiceKey("web", "shop"), ServiceKey("web", "other"), ServiceKey("mail", "third")
+FOR_SHOP, FOR_NONE = Claim("printer", (V4, V6), SHOP), Claim("printer", (V4, V6))
+CLASH = Problem("IPAddressClaim", "printer", Reason.CONFLICT, "192.0.2.9 is taken", fatal=False)
+
+Holders = dict[Address, tuple[ServiceKey, ...]]
+
+
+@pytest.mark.parametrize(
+    ("claim", "holders", "told"),
+    [
+        pytest.param(
+            FOR_SHOP,
+            {},
+            ("True", "Reserved", "kept for web/shop: 192.0.2.10 and 2001:db8::10"),
+            id="nobody has what is kept for a Service",
+        ),
+        pytest.param(
+            FOR_NONE,
+            {},
+            ("True", "Reserved", "kept for something outside of the cluster: 192.0.2.10 and 2001:db8::10"),
+            id="nobody has what is kept for no Service",
+        ),
+        pytest.param(
+            FOR_SHOP,
+            {V4: (SHOP,), V6: (SHOP,)},
+            ("True", "Bound", "web/shop has 192.0.2.10 and 2001:db8::10"),
+            id="its Service has both",
+        ),
+        pytest.param(
+            FOR_SHOP,
+            {V6: (SHOP,)},
+            ("True", "Bound", "web/shop has 2001:db8::10; kept for web/shop: 192.0.2.10"),
+            id="its Service has one",
+        ),
+        pytest.param(
+            FOR_SHOP,
+            {V4: (OTHER, SHOP), V6: (SHOP,)},
+            ("True", "Bound", "web/shop has 192.0.2.10 and 2001:db8::10"),
+            id="its Service shares one",
+        ),
+        pytest.param(
+            FOR_SHOP,
+            {V4: (OTHER,), V6: (SHOP,)},
+            (
+                "False",
+                "HeldByAnother",
+                "192.0.2.10 is held by web/other, and kept for web/shop once it is free; web/shop has 2001:db8::10",
+            ),
+            id="another has one",
+        ),
+        pytest.param(
+            FOR_NONE,
+            {V6: (THIRD, OTHER)},
+            (
+                "False",
+                "HeldByAnother",
+                (
+                    "2001:db8::10 is held by mail/third and web/other, and kept for something outside of the cluster "
+                    "once it is free; kept for something outside of the cluster: 192.0.2.10"
+                ),
+            ),
+            id="two share what is kept for no Service",
+        ),
+    ],
+)
+def test_a_claim_is_told(claim: Claim, holders: Holders, told: tuple[str, str, str]) -> None:
+    condition = claim_readiness(claim, (), lambda address: holders.get(address, ()), lambda _: True)
+
+    assert (condition["status"], condition["reason"], condition["message"]) == told
+
+
+def test_a_claim_that_keeps_but_a_part_is_not_ready() -> None:
+    condition = claim_readiness(FOR_SHOP, (CLASH,), lambda one: (SHOP,) if one == V4 else (), lambda _: True)
+
+    assert (condition["status"], condition["reason"]) == ("False", "Conflict")
+    assert condition["message"] == "192.0.2.9 is taken; web/shop has 192.0.2.10; kept for web/shop: 2001:db8::10"
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_told"),
+    [
+        pytest.param(FOR_SHOP, True, id="where a Service waits for it"),
+        pytest.param(FOR_NONE, False, id="but not where no Service is to have it"),
+    ],
+)
+def test_a_claim_is_told_that_no_pool_gives_its_address(claim: Claim, is_told: bool) -> None:
+    condition = claim_readiness(claim, (), lambda _: (), lambda address: address == V6)
+
+    assert condition["reason"] == "Reserved"
+    assert condition["message"].endswith("; no pool gives 192.0.2.10") is is_told

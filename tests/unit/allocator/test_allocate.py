@@ -1,25 +1,32 @@
 """Which addresses a request gets, or why none."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from baremetal_lb.addresses import Address, AddressRange, Family, family_of
-from baremetal_lb.allocator.allocate import Allocation, allocate, could_serve, keep
+from baremetal_lb.allocator.allocate import Allocation, allocate, keep
+from baremetal_lb.allocator.choose import could_serve
 from baremetal_lb.allocator.ledger import Ledger
+from baremetal_lb.allocator.pools import Applicant
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
+from baremetal_lb.api.pool import ReclaimPolicy
+from baremetal_lb.cluster.namespace import NamespaceView
 from baremetal_lb.cluster.service import ServiceKey
-from baremetal_lb.config.model import Pool
+from baremetal_lb.config.model import Admission, Config, Pool
 from baremetal_lb.reasons import Reason
 
 V4, V6 = Family.IPV4, Family.IPV6
 WEB, OTHER = ServiceKey("shop", "web"), ServiceKey("shop", "other")
+REASSIGN = ReclaimPolicy.REASSIGN
 
 
-def pool(name: str, *ranges: str, auto: bool = True, buggy: bool = False, deleting: bool = False) -> Pool:
+def pool(name: str, *ranges: str, auto: bool = True, buggy: bool = False, deleting: bool = False, **more: Any) -> Pool:
     parsed = tuple(AddressRange.parse(text) for text in ranges)
-    return Pool(name, parsed, auto_assign=auto, avoid_buggy_ips=buggy, deleting=deleting)
+    return Pool(name, parsed, auto_assign=auto, avoid_buggy_ips=buggy, deleting=deleting, **more)
 
 
 GOLD = pool("gold", "192.0.2.10-192.0.2.11", "2001:db8::10-2001:db8::11")
@@ -29,7 +36,7 @@ SIX = pool("six", "2001:db8:6::/126")
 
 def ledger(*pools: Pool, held: Mapping[str, ServiceKey] | None = None) -> Ledger:
     made = Ledger()
-    made.set_pools(pools)
+    made.configure(Config(pools))
     by_service: dict[ServiceKey, list[Address]] = {}
     for text, service in (held or {}).items():
         by_service.setdefault(service, []).append(ip_address(text))
@@ -40,15 +47,14 @@ def ledger(*pools: Pool, held: Mapping[str, ServiceKey] | None = None) -> Ledger
 
 def request(
     *families: Family, needs_all: bool = False, wanted: tuple[str, ...] = (), pool: str | None = None
-) -> AllocationRequest:
-    addresses = [ip_address(text) for text in wanted]
-    return AllocationRequest(
-        WEB, families or (V4,), needs_all, {family_of(address): address for address in addresses}, pool
-    )
+) -> Applicant:
+    asked = AllocationRequest(WEB, families or (V4,), needs_all, current(*wanted), pool)
+    return Applicant(asked, NamespaceView("shop"))
 
 
-def current(*texts: str) -> dict[Family, Address]:
-    return {family_of(ip_address(text)): ip_address(text) for text in texts}
+def current(*texts: str) -> dict[Family, tuple[Address, ...]]:
+    addresses = [ip_address(text) for text in texts]
+    return {family: tuple(one for one in addresses if family_of(one) is family) for family in map(family_of, addresses)}
 
 
 def given(outcome: Allocation | Refusal) -> list[str]:
@@ -95,7 +101,7 @@ FULL_GOLD = dict.fromkeys(("192.0.2.10", "192.0.2.11", "2001:db8::10", "2001:db8
             [GOLD, pool("x", "198.51.100.0/30", auto=False)],
             {},
             ["198.51.100.0"],
-            id="from a named pool without autoAssign",
+            id="[B6] from a named pool without autoAssign",
         ),
         pytest.param(request(wanted=("192.0.2.11",)), [GOLD], {}, ["192.0.2.11"], id="the wanted IPv4 address"),
         pytest.param(request(V6, wanted=("2001:db8::11",)), [GOLD], {}, ["2001:db8::11"], id="the wanted IPv6 address"),
@@ -115,14 +121,14 @@ FULL_GOLD = dict.fromkeys(("192.0.2.10", "192.0.2.11", "2001:db8::10", "2001:db8
             [FOUR, SIX],
             {},
             ["198.51.100.0", "2001:db8:6::"],
-            id="both, from two pools",
+            id="[C19] both, from two pools",
         ),
         pytest.param(
             request(V4, V6),
             [FOUR, GOLD],
             {},
             ["192.0.2.10", "2001:db8::10"],
-            id="both from one pool rather than from two",
+            id="[C22] both from one pool rather than from two",
         ),
         pytest.param(request(V4, V6), [FOUR], {}, ["198.51.100.0"], id="preferred dual stack: IPv4 alone"),
         pytest.param(request(V4, V6), [SIX], {}, ["2001:db8:6::"], id="preferred dual stack: IPv6 alone"),
@@ -131,13 +137,11 @@ FULL_GOLD = dict.fromkeys(("192.0.2.10", "192.0.2.11", "2001:db8::10", "2001:db8
             [GOLD],
             {},
             ["192.0.2.11", "2001:db8::10"],
-            id="one wanted, the other automatic",
+            id="[C7] one wanted, the other automatic",
         ),
     ],
 )
-def test_a_service_gets(
-    wish: AllocationRequest, pools: list[Pool], held: dict[str, ServiceKey], expected: list[str]
-) -> None:
+def test_a_service_gets(wish: Applicant, pools: list[Pool], held: dict[str, ServiceKey], expected: list[str]) -> None:
     outcome = allocate(wish, {}, ledger(*pools, held=held))
 
     assert given(outcome) == expected
@@ -167,14 +171,19 @@ def test_a_service_gets(
             id="only a pool being deleted",
         ),
         pytest.param(
-            request(), [FOUR], FULL_FOUR, Reason.POOL_EXHAUSTED, "pool four has 0 of 4 left", id="no free IPv4 address"
+            request(),
+            [FOUR],
+            FULL_FOUR,
+            Reason.POOL_EXHAUSTED,
+            "pool four has 0 of 4 IPv4 addresses left",
+            id="no free IPv4 address",
         ),
         pytest.param(
             request(V6),
             [GOLD],
             FULL_GOLD,
             Reason.POOL_EXHAUSTED,
-            "pool gold has 0 of 2 left",
+            "pool gold has 0 of 2 IPv6 addresses left",
             id="no free IPv6 address",
         ),
         pytest.param(
@@ -183,19 +192,24 @@ def test_a_service_gets(
             {},
             Reason.NO_POOL_FOR_FAMILY,
             "IPv6",
-            id="required dual stack with IPv4 only",
+            id="[C21] required dual stack with IPv4 only",
         ),
-        pytest.param(request(pool="none"), [FOUR], {}, Reason.POOL_NOT_FOUND, "none", id="named pool does not exist"),
+        pytest.param(request(pool="none"), [FOUR], {}, Reason.POOL_NOT_FOUND, "none", id="[C8] there is no such pool"),
         pytest.param(
             request(V6, pool="four"),
             [FOUR, SIX],
             {},
             Reason.NO_POOL_FOR_FAMILY,
             "four",
-            id="named pool lacks the family",
+            id="[C20] named pool lacks the family",
         ),
         pytest.param(
-            request(pool="four"), [FOUR, GOLD], FULL_FOUR, Reason.POOL_EXHAUSTED, "four", id="named pool full: no other"
+            request(pool="four"),
+            [FOUR, GOLD],
+            FULL_FOUR,
+            Reason.POOL_EXHAUSTED,
+            "four",
+            id="[C8] named pool full",
         ),
         pytest.param(
             request(pool="x"),
@@ -227,7 +241,7 @@ def test_a_service_gets(
             {},
             Reason.CONTRADICTORY_REQUEST,
             "gold",
-            id="wanted address in another pool",
+            id="[B7] wanted address in another pool",
         ),
         pytest.param(
             request(wanted=("192.0.2.10",)),
@@ -264,7 +278,7 @@ def test_a_service_gets(
     ],
 )
 def test_a_service_is_refused(
-    wish: AllocationRequest, pools: list[Pool], held: dict[str, ServiceKey], reason: Reason, word: str
+    wish: Applicant, pools: list[Pool], held: dict[str, ServiceKey], reason: Reason, word: str
 ) -> None:
     outcome = allocate(wish, {}, ledger(*pools, held=held))
 
@@ -291,7 +305,7 @@ def test_a_service_is_refused(
             [pool("x", "192.0.2.0/30", buggy=True)],
             ["192.0.2.0"],
             ["192.0.2.0"],
-            Reason.ASSIGNED,
+            Reason.ADDRESS_KEPT,
             id="a .0 that it had before avoidBuggyIPs",
         ),
         pytest.param(
@@ -299,7 +313,7 @@ def test_a_service_is_refused(
             [pool("x", "192.0.2.0/30", buggy=True)],
             ["192.0.2.0"],
             ["192.0.2.0"],
-            Reason.ASSIGNED,
+            Reason.ADDRESS_KEPT,
             id="a .0 that it had, also where it asks for it",
         ),
         pytest.param(
@@ -308,7 +322,7 @@ def test_a_service_is_refused(
             ["192.0.2.10"],
             ["192.0.2.10"],
             Reason.ADDRESS_KEPT,
-            id="its address when the pool is gone",
+            id="[C5] its address when the pool is gone",
         ),
         pytest.param(
             request(V6),
@@ -316,7 +330,7 @@ def test_a_service_is_refused(
             ["2001:db8::11"],
             ["2001:db8::11"],
             Reason.ADDRESS_KEPT,
-            id="its address when all pools are gone",
+            id="[C4] its address when all pools are gone",
         ),
         pytest.param(
             request(),
@@ -396,7 +410,7 @@ def test_a_service_is_refused(
     ],
 )
 def test_a_service_with_an_address_keeps(
-    wish: AllocationRequest, pools: list[Pool], has: list[str], expected: list[str], reason: Reason
+    wish: Applicant, pools: list[Pool], has: list[str], expected: list[str], reason: Reason
 ) -> None:
     outcome = allocate(wish, current(*has), ledger(*pools, held=dict.fromkeys(has, WEB)))
 
@@ -404,11 +418,118 @@ def test_a_service_with_an_address_keeps(
     assert outcome.reason is reason
 
 
+def of_gold(has: str, **changes: Any) -> tuple[Allocation, Ledger]:
+    """Ask for a Service that has an address of a pool which is no longer as it was."""
+    gold = replace(GOLD, **changes)
+    made = ledger(gold, held={has: WEB})
+    family = family_of(ip_address(has))
+    outcome = allocate(replace(request(family), came_from={ip_address(has): "gold"}), current(has), made)
+    assert isinstance(outcome, Allocation)
+    return outcome, made
+
+
+def ranges(*texts: str) -> tuple[AddressRange, ...]:
+    return tuple(AddressRange.parse(text) for text in texts)
+
+
+FOR_MAIL = Admission(namespaces=frozenset({"mail"}))
+BOTH_OF_GOLD = pytest.mark.parametrize("has", ["192.0.2.10", "2001:db8::10"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        pytest.param({"deleting": True}, "its pool gold is being deleted", id="its pool is being deleted"),
+        pytest.param({"admission": FOR_MAIL}, "does not admit namespace shop", id="[C2] its pool is for others"),
+        pytest.param({"classes": frozenset({"x"})}, "loadBalancerClass (none)", id="[C2] its pool is for a class"),
+        pytest.param(
+            {"excluded": ranges("192.0.2.10/32", "2001:db8::10/128")},
+            "is excluded from pool gold by now",
+            id="it is excluded",
+        ),
+        pytest.param({"ranges": ranges("192.0.2.0/32")}, "is in no pool", id="[C5] its pool shrunk"),
+    ],
+)
+@BOTH_OF_GOLD
+def test_what_no_pool_would_give_today_is_kept_and_the_message_says_why(
+    has: str, changes: dict[str, Any], word: str
+) -> None:
+    outcome, _ = of_gold(has, **changes)
+
+    assert given(outcome) == [has]
+    assert (outcome.reason, outcome.pools, outcome.should_move) == (Reason.ADDRESS_KEPT, ("gold",), False)
+    assert outcome.message.startswith(f"keeps {has}: ")
+    assert word in outcome.message
+
+
+@BOTH_OF_GOLD
+def test_what_is_reserved_by_now_is_kept(has: str) -> None:
+    made = ledger(GOLD, held={has: WEB})
+    made.configure(Config((GOLD,), node_addresses={ip_address(has): "worker-1"}))
+    outcome = allocate(request(family_of(ip_address(has))), current(has), made)
+
+    assert given(outcome) == [has]
+    assert outcome.reason is Reason.ADDRESS_KEPT
+    assert "reserved by node worker-1 by now" in outcome.message
+
+
+LEFT = ranges("192.0.2.11/32", "2001:db8::11/128")
+
+
+@pytest.mark.parametrize(
+    ("changes", "should_move", "is_awaited"),
+    [
+        pytest.param({"ranges": LEFT}, False, False, id="Retain"),
+        pytest.param({"ranges": LEFT, "reclaim_policy": REASSIGN}, True, True, id="Reassign, and another is free"),
+        pytest.param({"deleting": True, "reclaim_policy": REASSIGN}, False, True, id="Reassign, and no other is free"),
+        pytest.param(
+            {"excluded": ranges("192.0.2.10/32", "2001:db8::10/128"), "reclaim_policy": REASSIGN},
+            True,
+            True,
+            id="Reassign, and the address is excluded by now",
+        ),
+        pytest.param(
+            {"admission": FOR_MAIL, "reclaim_policy": REASSIGN}, False, False, id="[C2] Reassign, but only for others"
+        ),
+    ],
+)
+@BOTH_OF_GOLD
+def test_who_is_to_leave_an_address(has: str, changes: dict[str, Any], should_move: bool, is_awaited: bool) -> None:
+    outcome, _ = of_gold(has, **changes)
+
+    assert given(outcome) == [has]
+    assert outcome.should_move is should_move
+    assert outcome.awaits == ((family_of(ip_address(has)),) if is_awaited else ())
+
+
+@BOTH_OF_GOLD
+def test_whose_turn_has_come_gets_the_other_address(has: str) -> None:
+    _, made = of_gold(has, ranges=LEFT, reclaim_policy=REASSIGN)
+    asking = replace(request(family_of(ip_address(has))), came_from={ip_address(has): "gold"})
+    outcome = allocate(asking, current(has), made, may_move=True)
+
+    assert given(outcome) == [has.replace("10", "11")]
+    assert isinstance(outcome, Allocation)
+    assert (outcome.reason, outcome.awaits, outcome.should_move) == (Reason.ASSIGNED, (), False)
+
+
+def test_only_the_family_that_was_given_up_moves() -> None:
+    """The other one is still right."""
+    gold = replace(GOLD, ranges=(*LEFT[:1], *GOLD.ranges[1:]), reclaim_policy=REASSIGN)
+    held = {"192.0.2.10": WEB, "2001:db8::11": WEB}
+    asking = replace(request(V4, V6, needs_all=True), came_from={ip_address(text): "gold" for text in held})
+    outcome = allocate(asking, current(*held), ledger(gold, held=held), may_move=True)
+
+    assert given(outcome) == ["192.0.2.11", "2001:db8::11"]
+
+
 def test_a_missing_family_is_named_with_its_reason() -> None:
     outcome = allocate(request(V4, V6), {}, ledger(FOUR))
 
     assert given(outcome) == ["198.51.100.0"]
-    assert "assigned 198.51.100.0 from pool four; no IPv6 address: no pool has IPv6 addresses" in outcome.message
+    assert outcome.message == (
+        "assigned 198.51.100.0 from pool four; no IPv6 address: pool four has no IPv6 addresses; add some to a pool"
+    )
 
 
 @pytest.mark.parametrize(
@@ -436,8 +557,8 @@ def test_of_two_refusals_the_one_of_the_named_address_is_told() -> None:
 def test_an_unreadable_request_takes_nothing_away() -> None:
     complaint = Refusal(Reason.INVALID_REQUEST, "cannot read it")
 
-    assert keep({}, complaint) is complaint
-    outcome = keep(current("192.0.2.10"), complaint)
+    assert keep({}, complaint, ledger(), {}) is complaint
+    outcome = keep(current("192.0.2.10"), complaint, ledger(GOLD), {})
     assert given(outcome) == ["192.0.2.10"]
     assert outcome.reason is Reason.ADDRESS_KEPT
     assert "cannot read it" in outcome.message
@@ -453,15 +574,13 @@ def test_an_unreadable_request_takes_nothing_away() -> None:
         pytest.param(request(wanted=("198.51.100.1",)), FULL_FOUR, False, id="the wanted one is held"),
     ],
 )
-def test_a_look_tells_whether_something_is_free(
-    wish: AllocationRequest, held: dict[str, ServiceKey], expected: bool
-) -> None:
-    assert could_serve(wish, wish.families, ledger(FOUR, held=held)) is expected
+def test_a_look_tells_whether_something_is_free(wish: Applicant, held: dict[str, ServiceKey], expected: bool) -> None:
+    assert could_serve(wish, wish.request.families, ledger(FOUR, held=held)) is expected
 
 
 def test_many_full_pools_are_not_all_named() -> None:
     pools = [pool(f"p{n}", f"192.0.2.{n}/32") for n in range(5)]
     outcome = allocate(request(), {}, ledger(*pools, held={f"192.0.2.{n}": OTHER for n in range(5)}))
 
-    assert outcome.message.count("has 0 of 1 left") == 3
-    assert "2 more are full too" in outcome.message
+    assert outcome.message.count("has 0 of 1 IPv4 addresses left") == 3
+    assert "so it is with 2 more" in outcome.message

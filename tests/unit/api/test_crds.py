@@ -76,7 +76,15 @@ def test_printer_columns_point_to_fields(kind: type[CustomResource]) -> None:
 def test_defaults_are_those_that_change_something() -> None:
     schemas = nodes(crds.schema_of(IPAddressPool))
     defaults = {path: schema["default"] for path, schema in schemas if "default" in schema}
-    assert defaults == {".spec.autoAssign": True, ".spec.avoidBuggyIPs": False}
+    assert defaults == {
+        ".spec.autoAssign": True,
+        ".spec.avoidBuggyIPs": False,
+        ".spec.avoidNetworkAndBroadcast": False,
+        ".spec.allocation": "Sequential",
+        ".spec.reclaimPolicy": "Retain",
+        ".spec.serviceAllocation.priority": 0,
+        ".spec.serviceAllocation.exclusive": False,
+    }
 
 
 def test_the_kustomization_names_every_file() -> None:

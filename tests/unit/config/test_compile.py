@@ -85,7 +85,7 @@ def test_of_pools_that_overlap_the_older_works(older: str, newer: str, common: s
     message = (
         f"spec.addresses: {common} is in the older pool z too, so this pool is not used; remove it from one of the two"
     )
-    assert problems == (problem("IPAddressPool", "a", Reason.POOL_OVERLAP, message),)
+    assert problems == (problem("IPAddressPool", "a", Reason.CONFLICT, message),)
 
 
 def test_of_pools_of_one_age_the_first_by_name_works() -> None:
@@ -126,7 +126,7 @@ def test_a_pool_that_overlaps_itself_works_and_each_address_counts_once() -> Non
     config, problems = compile_config([pool("lan", "192.0.2.128/25", "192.0.2.0/24", "2001:db8::/64")], [])
     assert [str(block) for block in config.pools[0].ranges] == ["192.0.2.0/24", "2001:db8::/64"]
     message = "spec.addresses: 192.0.2.128/25 and 192.0.2.0/24 overlap; what they share counts once, remove it from one"
-    assert problems == (problem("IPAddressPool", "lan", Reason.POOL_OVERLAP, message, fatal=False),)
+    assert problems == (problem("IPAddressPool", "lan", Reason.OVERLAPPING_ENTRIES, message, fatal=False),)
 
 
 GOLD, SILVER = {"tier": "gold"}, {"tier": "silver"}
@@ -171,6 +171,14 @@ def test_an_advertisement_keeps_nodes_and_interfaces() -> None:
     (one,) = compile_config(POOLS, [raw])[0].l2_advertisements
     assert one.interfaces == {"eth0", "eth1"}
     assert [one.selects_node({"rack": rack}) for rack in ("a", "b")] == [True, False]
+
+
+def test_an_advertisement_keeps_service_selectors() -> None:
+    raw = advertisement(serviceSelectors=[{"matchLabels": {"app": "web"}}, {"matchLabels": {"app": "api"}}])
+    (one,) = compile_config(POOLS, [raw])[0].l2_advertisements
+    assert [one.selects_service({"app": app}) for app in ("web", "api", "other")] == [True, True, False]
+    (unrestricted,) = compile_config(POOLS, [advertisement()])[0].l2_advertisements
+    assert unrestricted.selects_service({})
 
 
 def test_an_unknown_pool_is_told_and_the_known_ones_work() -> None:

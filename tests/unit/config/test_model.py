@@ -45,9 +45,9 @@ def test_a_pool_may_give(address: str, avoid: bool, holds: bool, usable: bool) -
     assert (ip_address(address) in one, one.usable(ip_address(address))) == (holds, usable)
 
 
-def test_ranges_of_a_family_keep_their_order() -> None:
+def test_the_ranges_to_give_of_a_family_keep_their_order() -> None:
     one = pool("lan", "192.0.2.128/25", "2001:db8::/64", "192.0.2.0/25")
-    assert [str(block) for block in one.ranges_of(Family.IPV4)] == ["192.0.2.128/25", "192.0.2.0/25"]
+    assert [str(block) for block in one.giving_of(Family.IPV4)] == ["192.0.2.128/25", "192.0.2.0/25"]
 
 
 def test_a_config_finds_pools_by_address() -> None:

@@ -31,6 +31,7 @@ def test_only_events_of_our_resources_are_handled() -> None:
 
     assert {handler.selector.any_name for handler in built._watching._handlers} == {
         "ipaddresspools",
+        "ipaddressclaims",
         "l2advertisements",
     }
     assert not built._changing._handlers
@@ -53,7 +54,7 @@ async def test_a_change_is_passed_on_without_its_content() -> None:
     for handler in built._watching._handlers:
         await handler.fn(body={}, event={"type": None})
 
-    assert len(calls) == 2
+    assert len(calls) == 3
 
 
 def test_it_writes_nothing_of_its_own_accord() -> None:

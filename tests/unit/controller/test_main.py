@@ -1,151 +1,27 @@
 """The whole controller against a simulated API server: what a user and the other controllers of a cluster see of it."""
 
 import asyncio
-import json
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from baremetal_lb.controller.main import Controller
-from baremetal_lb.kube.client import MERGE_PATCH, ApiError, KubeClient
+from baremetal_lb.kube.client import ApiError
 from baremetal_lb.settings import ControllerSettings
+
+if TYPE_CHECKING:
+    from tests.unit.controller.conftest import SimulatedApi
 
 SERVICES, POOLS = "/api/v1/services", "/apis/baremetal-lb.io/v1/ipaddresspools"
 ADVERTISEMENTS = "/apis/baremetal-lb.io/v1/l2advertisements"
 CONDITION = "baremetal-lb.io/AddressAssigned"
 SETTINGS = ControllerSettings(publish_seconds=0, first_backoff_seconds=0.001, last_backoff_seconds=0.001)
 PATIENCE_SECONDS = 10
-
-
-class SimulatedApi(KubeClient):
-    """Objects with versions, merge patches that may conflict, streams that may break, a history that may be lost."""
-
-    def __init__(self) -> None:
-        self.version = 100
-        self.objects: dict[str, dict[str, dict[str, Any]]] = {SERVICES: {}, POOLS: {}, ADVERTISEMENTS: {}}
-        self.history: list[tuple[int, dict[str, Any]]] = []
-        self.oldest = 0
-        self.events: list[Mapping[str, Any]] = []
-        self.patches: list[tuple[str, Mapping[str, Any]]] = []
-        self.conflicts = 0
-        self.failures: list[ApiError] = []
-        self.before_patch: Callable[[], None] = lambda: None
-        self.is_reachable = True
-        self.is_late = False
-        self.changed = asyncio.Event()
-        self.on_resource: Callable[[], object] = lambda: None
-
-    async def get(self, path: str, **_query: str | int) -> dict[str, Any]:
-        self._reach()
-        items = deepcopy(list(self.objects[path].values()))
-        return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
-
-    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        self._reach()
-        assert path.endswith("/events")
-        self.events.append(body)
-        self.changed.set()
-        return {}
-
-    async def patch(
-        self, path: str, body: Mapping[str, Any] | list[Any], *, content_type: str = MERGE_PATCH
-    ) -> dict[str, Any]:
-        self._reach()
-        assert isinstance(body, Mapping)
-        assert content_type == MERGE_PATCH
-        self.before_patch()
-        await asyncio.sleep(0)
-        self._reach()
-        if self.failures:
-            raise self.failures.pop()
-        collection, name, part = _parse(path)
-        raw = deepcopy(self.objects[collection].get(name))
-        if raw is None:
-            raise ApiError(404, "NotFound", f"{name} not found")
-        if body["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
-            self.conflicts += 1
-            raise ApiError(409, "Conflict", "the object has been modified")
-        self.patches.append((path, body))
-        if part == "status":
-            raw["status"] = {**raw.get("status", {}), **body["status"]}
-        else:
-            raw["metadata"] = {**raw["metadata"], **body["metadata"]}
-        if "deletionTimestamp" in raw["metadata"] and not raw["metadata"].get("finalizers"):
-            self.remove(collection, name)
-            return raw
-        return self.put(collection, raw)
-
-    @asynccontextmanager
-    async def stream(self, path: str, **query: str | int) -> AsyncIterator[AsyncIterator[bytes]]:
-        self._reach()
-        yield self._lines(path, int(query["resourceVersion"]))
-
-    async def _lines(self, path: str, position: int) -> AsyncIterator[bytes]:
-        while True:
-            if position < self.oldest:
-                raise ApiError(410, "Expired", "too old resource version")
-            for version, event in [] if self.is_late else list(self.history):
-                if version > position and event["path"] == path:
-                    position = version
-                    yield json.dumps(event).encode()
-            self.changed.clear()
-            await self.changed.wait()
-            self._reach()
-
-    def put(self, collection: str, raw: dict[str, Any]) -> dict[str, Any]:
-        """Store an object, as any client of the API server may."""
-        name = raw["metadata"]["name"]
-        kind = "MODIFIED" if name in self.objects[collection] else "ADDED"
-        self._record(collection, kind, raw)
-        self.objects[collection][name] = raw
-        return deepcopy(raw)
-
-    def remove(self, collection: str, name: str) -> None:
-        self._record(collection, "DELETED", self.objects[collection].pop(name))
-
-    def cut_off(self) -> None:
-        self.is_reachable = False
-        self.changed.set()
-
-    def come_back(self) -> None:
-        """Be there again, with the history forgotten."""
-        self.oldest = self.version
-        self.is_reachable = True
-
-    def ingress(self, name: str) -> list[str]:
-        raw = self.objects[SERVICES].get(name, {})
-        return [one["ip"] for one in raw.get("status", {}).get("loadBalancer", {}).get("ingress", [])]
-
-    def condition(self, name: str, kind: str = CONDITION, collection: str = SERVICES) -> dict[str, Any]:
-        conditions = self.objects[collection][name].get("status", {}).get("conditions", [])
-        return next((one for one in conditions if one["type"] == kind), {})
-
-    def told(self, name: str) -> list[tuple[str, str]]:
-        return [(one["type"], one["reason"]) for one in self.events if one["involvedObject"]["name"] == name]
-
-    def _record(self, collection: str, kind: str, raw: dict[str, Any]) -> None:
-        self.version += 1
-        raw["metadata"]["resourceVersion"] = str(self.version)
-        self.history.append((self.version, {"type": kind, "object": deepcopy(raw), "path": collection}))
-        if collection != SERVICES:
-            self.on_resource()
-        self.changed.set()
-
-    def _reach(self) -> None:
-        if not self.is_reachable:
-            raise ApiError(0, "Unreachable", "connection refused")
-
-
-def _parse(path: str) -> tuple[str, str, str]:
-    parts = path.split("/")
-    if parts[1] == "api":
-        return SERVICES, parts[6], parts[7]
-    return "/".join(parts[:5]), parts[5], parts[6] if len(parts) > 6 else ""
 
 
 def service(name: str, *, at: int = 0, ingress: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
@@ -171,20 +47,15 @@ def pool(name: str, *addresses: str, **metadata: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def api() -> SimulatedApi:
-    return SimulatedApi()
-
-
 @asynccontextmanager
-async def running(api: SimulatedApi, settings: ControllerSettings = SETTINGS) -> AsyncIterator[Controller]:
+async def running(api: "SimulatedApi", settings: ControllerSettings = SETTINGS) -> AsyncIterator[Controller]:
     """Run a controller until the end of the block, then stop it as SIGTERM does."""
 
     def follow(on_change: Callable[[], object], _stop: threading.Event) -> None:
         api.on_resource = on_change
         on_change()
 
-    controller, stop = Controller(api, settings, follow), asyncio.Event()
+    controller, stop = Controller(api, settings, "replica-1", follow), asyncio.Event()
     task = asyncio.create_task(controller.run(stop))
     try:
         yield controller
@@ -205,14 +76,14 @@ async def let_others_run() -> None:
         await asyncio.sleep(0)
 
 
-async def settle(api: SimulatedApi) -> None:
+async def settle(api: "SimulatedApi") -> None:
     """Wait until all that was written before has been seen: a Service that came later got its answer."""
     api.put(SERVICES, service("marker", at=59))
     await until(lambda: api.condition("marker"))
     api.remove(SERVICES, "marker")
 
 
-async def test_a_pending_service_gets_address_condition_and_event(api: SimulatedApi) -> None:
+async def test_a_pending_service_gets_address_condition_and_event(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("web"))
 
@@ -227,7 +98,7 @@ async def test_a_pending_service_gets_address_condition_and_event(api: Simulated
     assert api.told("web") == [("Normal", "Assigned")]
 
 
-async def test_a_dual_stack_service_gets_both_in_the_order_of_its_families(api: SimulatedApi) -> None:
+async def test_a_dual_stack_service_gets_both_in_the_order_of_its_families(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11", "2001:db8::/126"))
     api.put(SERVICES, service("web", ipFamilies=["IPv6", "IPv4"], ipFamilyPolicy="RequireDualStack"))
 
@@ -237,7 +108,7 @@ async def test_a_dual_stack_service_gets_both_in_the_order_of_its_families(api: 
     assert api.ingress("web") == ["2001:db8::", "192.0.2.10"]
 
 
-async def test_a_refusal_is_told_once(api: SimulatedApi) -> None:
+async def test_a_refusal_is_told_once(api: "SimulatedApi") -> None:
     api.put(SERVICES, service("web"))
 
     async with running(api):
@@ -250,7 +121,7 @@ async def test_a_refusal_is_told_once(api: SimulatedApi) -> None:
     assert api.told("web") == [("Warning", "NoPools")]
 
 
-async def test_a_restart_writes_nothing(api: SimulatedApi) -> None:
+async def test_a_restart_writes_nothing(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("web"))
     api.put(SERVICES, service("other", loadBalancerIP="203.0.113.1"))
@@ -267,7 +138,7 @@ async def test_a_restart_writes_nothing(api: SimulatedApi) -> None:
     assert [event for event in api.events if event["involvedObject"]["name"] != "marker"] == []
 
 
-async def test_addresses_in_statuses_are_known_before_any_is_given(api: SimulatedApi) -> None:
+async def test_addresses_in_statuses_are_known_before_any_is_given(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("older-but-pending", at=1))
     api.put(SERVICES, service("younger-with-address", at=2, ingress=("192.0.2.10",)))
@@ -279,7 +150,7 @@ async def test_addresses_in_statuses_are_known_before_any_is_given(api: Simulate
     assert api.ingress("younger-with-address") == ["192.0.2.10"]
 
 
-async def test_of_two_that_show_one_address_the_older_keeps_it(api: SimulatedApi) -> None:
+async def test_of_two_that_show_one_address_the_older_keeps_it(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("a-younger", at=2, ingress=("192.0.2.10",)))
     api.put(SERVICES, service("b-older", at=1, ingress=("192.0.2.10",)))
@@ -292,7 +163,7 @@ async def test_of_two_that_show_one_address_the_older_keeps_it(api: SimulatedApi
     assert api.told("a-younger") == [("Warning", "AddressInUse"), ("Normal", "Assigned")]
 
 
-async def test_two_that_show_one_address_and_no_other_is_left(api: SimulatedApi) -> None:
+async def test_two_that_show_one_address_and_no_other_is_left(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "2001:db8::1/128"))
     for number, name in enumerate(("older", "younger")):
         api.put(SERVICES, service(name, at=number, ingress=("2001:db8::1",), ipFamilies=["IPv6"]))
@@ -304,7 +175,7 @@ async def test_two_that_show_one_address_and_no_other_is_left(api: SimulatedApi)
     assert api.condition("younger")["reason"] == "PoolExhausted"
 
 
-async def test_the_pending_are_served_in_order_of_creation_when_a_pool_appears(api: SimulatedApi) -> None:
+async def test_the_pending_are_served_in_order_of_creation_when_a_pool_appears(api: "SimulatedApi") -> None:
     for at, name in enumerate(("c", "a", "b")):
         api.put(SERVICES, service(name, at=at))
 
@@ -316,7 +187,7 @@ async def test_the_pending_are_served_in_order_of_creation_when_a_pool_appears(a
     assert (api.ingress("c"), api.ingress("a"), api.ingress("b")) == (["192.0.2.10"], ["192.0.2.11"], [])
 
 
-async def test_the_longest_waiting_gets_the_address_of_a_deleted_service(api: SimulatedApi) -> None:
+async def test_the_longest_waiting_gets_the_address_of_a_deleted_service(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     for at, name in enumerate(("first", "second", "third")):
         api.put(SERVICES, service(name, at=at))
@@ -330,7 +201,7 @@ async def test_the_longest_waiting_gets_the_address_of_a_deleted_service(api: Si
     assert api.ingress("third") == []
 
 
-async def test_a_deletion_while_cut_off_is_noticed_afterwards(api: SimulatedApi) -> None:
+async def test_a_deletion_while_cut_off_is_noticed_afterwards(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     api.put(SERVICES, service("first", at=1))
     api.put(SERVICES, service("second", at=2))
@@ -346,7 +217,7 @@ async def test_a_deletion_while_cut_off_is_noticed_afterwards(api: SimulatedApi)
     assert api.ingress("second") == ["192.0.2.10"]
 
 
-async def test_a_pool_deleted_while_nobody_followed_is_noticed_when_the_connection_is_back(api: SimulatedApi) -> None:
+async def test_a_pool_deleted_while_nobody_followed_is_noticed_when_the_connection_is_back(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
 
     async with running(api, replace(SETTINGS, publish_seconds=3600)) as controller:
@@ -372,7 +243,7 @@ async def test_a_pool_deleted_while_nobody_followed_is_noticed_when_the_connecti
         pytest.param(ApiError(0, "Unreachable", "connection reset"), id="no answer"),
     ],
 )
-async def test_a_failed_write_is_tried_again(api: SimulatedApi, error: ApiError) -> None:
+async def test_a_failed_write_is_tried_again(api: "SimulatedApi", error: ApiError) -> None:
     api.put(SERVICES, service("web"))
     api.failures = [error, error]
 
@@ -383,7 +254,7 @@ async def test_a_failed_write_is_tried_again(api: SimulatedApi, error: ApiError)
     assert api.ingress("web") == ["192.0.2.10"]
 
 
-async def test_a_conflict_is_decided_anew_on_what_changed(api: SimulatedApi) -> None:
+async def test_a_conflict_is_decided_anew_on_what_changed(api: "SimulatedApi") -> None:
     """Between decision and write the user asks for another address."""
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.20"))
 
@@ -407,7 +278,7 @@ async def test_a_conflict_is_decided_anew_on_what_changed(api: SimulatedApi) -> 
     assert api.conflicts == 1, "it waits for the news instead of trying again"
 
 
-async def test_a_service_deleted_before_its_status_was_written_frees_its_address(api: SimulatedApi) -> None:
+async def test_a_service_deleted_before_its_status_was_written_frees_its_address(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
 
     def delete_once() -> None:
@@ -425,7 +296,7 @@ async def test_a_service_deleted_before_its_status_was_written_frees_its_address
     assert api.ingress("next") == ["192.0.2.10"]
 
 
-async def test_conditions_of_others_stay(api: SimulatedApi) -> None:
+async def test_conditions_of_others_stay(api: "SimulatedApi") -> None:
     theirs = {"type": "example.org/Checked", "status": "True", "reason": "Fine", "message": ""}
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     api.put(SERVICES, service("web", conditions=[theirs]))
@@ -447,7 +318,7 @@ async def test_conditions_of_others_stay(api: SimulatedApi) -> None:
     ],
 )
 async def test_what_is_not_ours_is_left_alone(
-    api: SimulatedApi, spec: dict[str, Any], ingress: tuple[str, ...]
+    api: "SimulatedApi", spec: dict[str, Any], ingress: tuple[str, ...]
 ) -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("theirs", ingress=ingress, **spec))
@@ -458,7 +329,7 @@ async def test_what_is_not_ours_is_left_alone(
     assert [path for path, _ in api.patches if "theirs" in path] == []
 
 
-async def test_an_address_of_another_class_is_not_given_away(api: SimulatedApi) -> None:
+async def test_an_address_of_another_class_is_not_given_away(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("theirs", at=9, ingress=("192.0.2.10",), loadBalancerClass="example.org/other"))
     api.put(SERVICES, service("web", at=1))
@@ -469,7 +340,7 @@ async def test_an_address_of_another_class_is_not_given_away(api: SimulatedApi) 
     assert api.ingress("web") == ["192.0.2.11"]
 
 
-async def test_a_write_of_another_controller_is_not_fought(api: SimulatedApi) -> None:
+async def test_a_write_of_another_controller_is_not_fought(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("web", loadBalancerIP="192.0.2.11"))
 
@@ -489,7 +360,7 @@ async def test_a_write_of_another_controller_is_not_fought(api: SimulatedApi) ->
     ("keeps_conditions", "events"),
     [pytest.param(True, 1, id="the condition is left"), pytest.param(False, 2, id="the condition is gone as well")],
 )
-async def test_a_wiped_status_is_written_again(api: SimulatedApi, keeps_conditions: bool, events: int) -> None:
+async def test_a_wiped_status_is_written_again(api: "SimulatedApi", keeps_conditions: bool, events: int) -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("first", at=1))
     api.put(SERVICES, service("web", at=2))
@@ -510,7 +381,7 @@ async def test_a_wiped_status_is_written_again(api: SimulatedApi, keeps_conditio
     assert len(api.told("web")) == events
 
 
-async def test_a_change_of_type_frees_the_address_and_takes_the_condition_back(api: SimulatedApi) -> None:
+async def test_a_change_of_type_frees_the_address_and_takes_the_condition_back(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     api.put(SERVICES, service("web"))
 
@@ -526,7 +397,7 @@ async def test_a_change_of_type_frees_the_address_and_takes_the_condition_back(a
     assert api.ingress("next") == ["192.0.2.10"]
 
 
-async def test_an_address_stays_where_the_pool_is_gone(api: SimulatedApi) -> None:
+async def test_an_address_stays_where_the_pool_is_gone(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     api.put(SERVICES, service("web"))
 
@@ -539,7 +410,7 @@ async def test_an_address_stays_where_the_pool_is_gone(api: SimulatedApi) -> Non
     assert api.condition("web")["status"] == "True"
 
 
-async def test_a_pool_in_use_drains_when_it_is_deleted(api: SimulatedApi) -> None:
+async def test_a_pool_in_use_drains_when_it_is_deleted(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.11"))
     api.put(SERVICES, service("web"))
 
@@ -548,7 +419,7 @@ async def test_a_pool_in_use_drains_when_it_is_deleted(api: SimulatedApi) -> Non
         raw = deepcopy(api.objects[POOLS]["gold"])
         raw["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z"
         api.put(POOLS, raw)
-        await until(lambda: api.condition("web")["reason"] == "AddressKept")
+        await until(lambda: api.condition("web").get("reason") == "AddressKept")
         api.put(SERVICES, service("late"))
         await until(lambda: api.condition("late"))
         assert api.condition("late")["reason"] == "PoolBeingDeleted"
@@ -557,7 +428,7 @@ async def test_a_pool_in_use_drains_when_it_is_deleted(api: SimulatedApi) -> Non
         await until(lambda: "gold" not in api.objects[POOLS])
 
 
-async def test_a_pool_is_told_its_counts(api: SimulatedApi) -> None:
+async def test_a_pool_is_told_its_counts(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10-192.0.2.12", "2001:db8::/64"))
     api.put(SERVICES, service("web"))
 
@@ -570,7 +441,7 @@ async def test_a_pool_is_told_its_counts(api: SimulatedApi) -> None:
     assert api.condition("gold", "Ready", POOLS)["status"] == "True"
 
 
-async def test_a_faulty_resource_is_told_and_harms_nothing_else(api: SimulatedApi) -> None:
+async def test_a_faulty_resource_is_told_and_harms_nothing_else(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     api.put(POOLS, pool("bad", "192.0.2.300/32"))
     api.put(ADVERTISEMENTS, {"metadata": {"name": "l2", "uid": "u"}, "spec": {"ipAddressPools": ["none"]}})
@@ -588,7 +459,28 @@ async def test_a_faulty_resource_is_told_and_harms_nothing_else(api: SimulatedAp
     assert api.condition("l2", "Ready", ADVERTISEMENTS)["reason"] == "UnknownPool"
 
 
-async def test_what_is_on_its_way_arrives_before_the_end(api: SimulatedApi) -> None:
+async def test_a_mended_resource_is_counted_as_faulty_no_longer(api: "SimulatedApi") -> None:
+    """[F12b] Also where it is mended by restoring exactly what was there before."""
+    good = pool("gold", "192.0.2.10/32", "2001:db8::10/128")
+    faulty = pool("gold", "192.0.2.300/32")
+    labels = {"kind": "IPAddressPool", "reason": "InvalidSpec"}
+    api.put(POOLS, deepcopy(good))
+
+    async with running(api) as controller:
+
+        def problems() -> float | None:
+            return controller.registry.get_sample_value("baremetal_lb_config_problems", labels)
+
+        await until(lambda: api.condition("gold", "Ready", POOLS).get("status") == "True")
+        for spec, status in ((faulty, "False"), (good, "True")):
+            raw = api.objects[POOLS]["gold"]
+            api.put(POOLS, {**raw, "spec": spec["spec"]})
+            api.on_resource()
+            await until(lambda status=status: api.condition("gold", "Ready", POOLS).get("status") == status)  # type: ignore[misc]
+            assert problems() == (1 if status == "False" else None)
+
+
+async def test_what_is_on_its_way_arrives_before_the_end(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.0/24"))
     for number in range(100):
         api.put(SERVICES, service(f"s{number:02}"))
@@ -602,7 +494,7 @@ async def test_what_is_on_its_way_arrives_before_the_end(api: SimulatedApi) -> N
     assert len(api.events) >= len([path for path, _ in api.patches if path.startswith("/api/")])
 
 
-async def test_it_is_not_ready_before_everything_was_read(api: SimulatedApi) -> None:
+async def test_it_is_not_ready_before_everything_was_read(api: "SimulatedApi") -> None:
     api.cut_off()
 
     async with running(api) as controller:
@@ -612,7 +504,7 @@ async def test_it_is_not_ready_before_everything_was_read(api: SimulatedApi) -> 
         await until(lambda: controller.health().is_ready)
 
 
-async def test_a_fault_of_our_own_ends_the_process(api: SimulatedApi) -> None:
+async def test_a_fault_of_our_own_ends_the_process(api: "SimulatedApi") -> None:
     def fail() -> None:
         raise AssertionError("an invariant does not hold")
 
@@ -620,12 +512,12 @@ async def test_a_fault_of_our_own_ends_the_process(api: SimulatedApi) -> None:
     api.put(SERVICES, service("web"))
     api.before_patch = fail
 
-    controller = Controller(api, SETTINGS, lambda *_: None)
+    controller = Controller(api, SETTINGS, "replica-1", lambda *_: None)
     with pytest.raises(ExceptionGroup):
         await controller.run(asyncio.Event())
 
 
-async def test_metrics_say_what_was_decided(api: SimulatedApi) -> None:
+async def test_metrics_say_what_was_decided(api: "SimulatedApi") -> None:
     api.put(POOLS, pool("gold", "192.0.2.10/32"))
     api.put(SERVICES, service("first", at=1))
     api.put(SERVICES, service("second", at=2))

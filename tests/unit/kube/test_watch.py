@@ -32,6 +32,7 @@ class ApiServer:
         self.changed = asyncio.Condition()
         self.generation = 0
         self.down = False
+        self.is_late = False
         self.lists = 0
 
     async def put(self, name: str, **fields: Any) -> None:
@@ -83,11 +84,11 @@ class ApiServer:
             return response
         while generation == self.generation:
             for version, event in self.history:
-                if version > position:
+                if version > position and not self.is_late:
                     await response.write(json.dumps(event).encode() + b"\n")
                     position = version
             async with self.changed:
-                if position == self.version and generation == self.generation:
+                if (self.is_late or position == self.version) and generation == self.generation:
                     await self.changed.wait()
         assert request.transport is not None
         request.transport.close()
@@ -205,6 +206,56 @@ async def test_a_deletion_missed_while_cut_off_is_delivered(
     await receiver.until(lambda: "goes" not in receiver.seen)
     assert receiver.seen == {"stays": 1}
     assert server.lists == 2
+
+
+async def test_a_new_list_tells_what_a_late_stream_has_not(server: ApiServer, receiver: Receiver, start: Start) -> None:
+    """Everything that happened before the call is known when it returns, and the stream goes on from there."""
+    await server.put("a", value=1)
+    await server.put("goes", value=1)
+    watch = await start()
+    await server.put("b", value=2)
+    await receiver.until(lambda: "b" in receiver.seen)
+    server.is_late = True
+    await server.put("a", value=3)
+    await server.remove("goes")
+
+    await asyncio.wait_for(watch.relist(), 10)
+
+    assert receiver.seen == {"a": 3, "b": 2}
+    assert receiver.connections == [True], "the connection was not lost"
+    server.is_late = False
+    await server.put("c", value=4)
+    await receiver.until(lambda: "c" in receiver.seen)
+    assert receiver.calls.count(("a", 3)) == 1
+
+
+async def test_a_list_that_was_begun_before_is_not_new(server: ApiServer, receiver: Receiver, start: Start) -> None:
+    await server.put("a", value=1)
+    watch = await start()
+    await server.put("b", value=2)
+    await receiver.until(lambda: "b" in receiver.seen)
+    relisted = [asyncio.create_task(watch.relist())]
+    while server.lists < 2:  # noqa: ASYNC110 - no time passes
+        await asyncio.sleep(0)
+    await server.put("c", value=3)
+    await asyncio.wait_for(watch.relist(), 10)
+    assert "c" in receiver.seen
+    assert server.lists == 3
+    await asyncio.gather(*relisted)
+
+
+async def test_a_new_list_waits_for_a_server_that_is_away(server: ApiServer, receiver: Receiver, start: Start) -> None:
+    await server.put("a", value=1)
+    watch = await start()
+    await server.put("b", value=2)
+    await receiver.until(lambda: "b" in receiver.seen)
+    server.down = True
+    await server.drop()
+    relisted = asyncio.create_task(watch.relist())
+    await server.put("c", value=3)
+    server.down = False
+    await asyncio.wait_for(relisted, 10)
+    assert receiver.seen == {"a": 1, "b": 2, "c": 3}
 
 
 async def test_an_object_that_can_not_be_read_counts_as_gone(

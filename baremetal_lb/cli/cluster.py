@@ -1,0 +1,43 @@
+"""How the verbs that look into a user's cluster log in, and read although its API server is busy."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from baremetal_lb.kube.client import ApiError, KubeClient
+
+BUSY_RETRIES, BUSY_SECONDS = 5, 1.0
+OBJECTS_PER_PAGE = 500
+
+
+def default_kubeconfig() -> Path | None:
+    """Where kubectl looks; a Pod has none, but a service account."""
+    path = Path.home() / ".kube" / "config"
+    return None if "KUBERNETES_SERVICE_HOST" in os.environ and not path.exists() else path
+
+
+async def read_patiently(client: KubeClient, path: str, **query: str | int) -> dict[str, Any]:
+    """Wait for a server that is busy, or has not read the objects of a kind since it was started."""
+    for _ in range(BUSY_RETRIES):
+        try:
+            return await client.get(path, **query)
+        except ApiError as error:
+            if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                raise
+        await asyncio.sleep(BUSY_SECONDS)
+    return await client.get(path, **query)
+
+
+async def read_pages(client: KubeClient, path: str) -> AsyncIterator[dict[str, Any]]:
+    """Yield the objects of a list that may be too long to be kept as it is written."""
+    page: dict[str, str | int] = {"limit": OBJECTS_PER_PAGE}
+    while True:
+        answer = await read_patiently(client, path, **page)
+        for raw in answer["items"]:
+            yield raw
+        if not (position := answer["metadata"].get("continue")):
+            return
+        page["continue"] = position

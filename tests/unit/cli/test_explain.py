@@ -1,0 +1,327 @@
+"""`baremetal-lb explain service`: what is told of which cluster, in 80 columns, as JSON, and by exit codes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from baremetal_lb.cli import cluster
+from baremetal_lb.cli.main import app
+from baremetal_lb.kube.client import ApiError, KubeClient
+
+SERVICES, NAMESPACES = "/api/v1/services", "/api/v1/namespaces"
+SERVICES_OF_SHOP = f"{NAMESPACES}/shop/services"
+POOLS, CLAIMS = "/apis/baremetal-lb.io/v1/ipaddresspools", "/apis/baremetal-lb.io/v1/ipaddressclaims"
+NODES, SERVICE_CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
+COLUMNS = 80
+
+
+class SimulatedApi(KubeClient):
+    """Lists of objects; what is named in `refused` is answered with that status."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, list[dict[str, Any]]] = {
+            path: [] for path in (SERVICES, POOLS, CLAIMS, NODES, SERVICE_CIDRS)
+        }
+        self.namespace: dict[str, Any] = {"metadata": {"name": "shop"}}
+        self.objects[NAMESPACES] = [{"metadata": {"name": "bank"}}, self.namespace]
+        self.refused: dict[str, int] = {}
+
+    async def get(self, path: str, **query: str | int) -> dict[str, Any]:
+        if status := self.refused.get(path):
+            raise ApiError(status, {403: "Forbidden", 404: "NotFound"}.get(status, "Broken"), f"no {path}")
+        if path == SERVICES_OF_SHOP:
+            items = [one for one in self.objects[SERVICES] if one["metadata"]["namespace"] == "shop"]
+        else:
+            items = self.objects[path]
+        if selector := query.get("fieldSelector"):
+            items = [one for one in items if f"metadata.name={one['metadata']['name']}" == selector]
+        start = int(query.get("continue", 0))
+        end = min(start + int(query.get("limit", len(items))), len(items))
+        return {"metadata": {"continue": str(end)} if end < len(items) else {}, "items": items[start:end]}
+
+    async def close(self) -> None:
+        pass
+
+    def add_pool(self, name: str, *addresses: str, **spec: Any) -> None:
+        self.objects[POOLS].append(
+            {
+                "metadata": {"name": name, "creationTimestamp": f"2026-01-01T00:00:{len(self.objects[POOLS]):02}Z"},
+                "spec": {"addresses": list(addresses), **spec},
+            }
+        )
+
+    def add_service(
+        self,
+        name: str,
+        *ingress: str,
+        namespace: str = "shop",
+        annotations: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
+        self.objects[SERVICES].append(
+            {
+                "metadata": {
+                    "namespace": namespace,
+                    "name": name,
+                    "uid": name,
+                    "creationTimestamp": f"2026-01-01T00:00:{len(self.objects[SERVICES]):02}Z",
+                    "annotations": dict(annotations or {}),
+                },
+                "spec": {
+                    "type": "LoadBalancer",
+                    "ipFamilies": ["IPv4"],
+                    "clusterIPs": ["10.96.0.9"],
+                    "ports": [{"port": 80 + len(self.objects[SERVICES])}],
+                    **spec,
+                },
+                "status": {"loadBalancer": {"ingress": [{"ip": one} for one in ingress]}},
+            }
+        )
+
+    def add_claim(self, name: str, address: str, service: str) -> None:
+        reference = {"namespace": "shop", "name": service}
+        self.objects[CLAIMS].append(
+            {"metadata": {"name": name}, "spec": {"addresses": [address], "service": reference}}
+        )
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> SimulatedApi:
+    simulated = SimulatedApi()
+
+    async def connect(*_: object) -> KubeClient:
+        return simulated
+
+    monkeypatch.setattr(KubeClient, "connect", connect)
+    return simulated
+
+
+def run(name: str, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["explain", "service", name, *arguments], env={"COLUMNS": str(COLUMNS)})
+
+
+def told(name: str = "shop/web") -> tuple[int, dict[str, Any]]:
+    answer = run(name, "--output=json")
+    return answer.exit_code, json.loads(answer.stdout)
+
+
+def pools(explanation: dict[str, Any]) -> list[tuple[str, bool, str]]:
+    (family,) = explanation["families"]
+    return [(one["pool"], one["taken"], one["reason"]) for one in family["pools"]]
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_every_pool_is_told_in_order_and_the_one_taken_is_marked(api: SimulatedApi) -> None:
+    api.add_pool("later", "198.51.100.0/24")
+    api.add_pool("theirs", "203.0.113.0/24", serviceAllocation={"namespaces": ["bank"]})
+    api.add_pool("full", "192.0.2.1/32", serviceAllocation={})
+    api.add_pool("ours", "192.0.2.8/30", serviceAllocation={})
+    api.add_service("first", "192.0.2.1")
+    api.add_service("web", "192.0.2.8")
+    code, explanation = told()
+    assert code == 0
+    assert pools(explanation) == [
+        ("theirs", False, "PoolNotPermitted"),
+        ("full", False, "PoolExhausted"),
+        ("ours", True, "Assigned"),
+        ("later", False, "CouldServe"),
+    ]
+    assert explanation["has"] == [{"address": "192.0.2.8", "pool": "ours", "poolHasIt": True}]
+
+
+@pytest.mark.parametrize(
+    ("family", "pool", "address"),
+    [
+        pytest.param("IPv4", "192.0.2.0/31", "192.0.2.0", id="of IPv4"),
+        pytest.param("IPv6", "2001:db8::/127", "2001:db8::", id="of IPv6"),
+    ],
+)
+def test_what_it_would_get_is_not_what_it_has(api: SimulatedApi, family: str, pool: str, address: str) -> None:
+    api.add_pool("lan", pool)
+    api.add_service("web", ipFamilies=[family])
+    code, explanation = told()
+    assert code == 1
+    assert explanation["addresses"] == [address]
+    assert explanation["has"] == []
+    assert pools(explanation) == [("lan", True, "Assigned")]
+    assert f"{address} not in its status yet" in squeezed(run("shop/web").stdout)
+
+
+def test_one_family_of_two_is_not_all_that_it_asks_for(api: SimulatedApi) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    api.add_service("web", "192.0.2.0", ipFamilies=["IPv4", "IPv6"], ipFamilyPolicy="PreferDualStack")
+    code, explanation = told()
+    assert (code, explanation["outcome"]["reason"]) == (1, "Assigned")
+    assert [one["refusal"] and one["refusal"]["reason"] for one in explanation["families"]] == [None, "NoPoolForFamily"]
+
+
+def test_what_it_asks_for_is_told(api: SimulatedApi) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    api.add_claim("kept", "192.0.2.7", "web")
+    wishes = {
+        "metallb.io/loadBalancerIPs": "192.0.2.9",
+        "baremetal-lb.io/pool": "lan",
+        "baremetal-lb.io/sharing-key": "k",
+        "baremetal-lb.io/sharing-namespaces": "bank,*",
+    }
+    api.add_service("web", annotations=wishes, loadBalancerClass="baremetal-lb.io/load-balancer")
+    _, explanation = told()
+    assert explanation["asksFor"] == {
+        "families": ["IPv4"],
+        "familyPolicy": "SingleStack",
+        "addresses": ["192.0.2.9"],
+        "pool": "lan",
+        "loadBalancerClass": "baremetal-lb.io/load-balancer",
+        "sharingKey": "k",
+        "sharingNamespaces": ["*", "bank"],
+        "claimed": ["192.0.2.7"],
+    }
+
+
+def test_who_else_is_on_its_address_is_told(api: SimulatedApi) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    sharing = {"baremetal-lb.io/sharing-key": "k"}
+    api.add_service("other", "192.0.2.0", annotations=sharing)
+    api.add_service("web", "192.0.2.0", annotations=sharing)
+    code, explanation = told()
+    assert code == 0
+    assert explanation["neighbours"] == [
+        {"address": "192.0.2.0", "service": "shop/other", "shared": True, "obstacle": None}
+    ]
+    assert "192.0.2.0 shared with Service shop/other" in squeezed(run("shop/web").stdout)
+
+
+def test_all_services_count_however_many_there_are(api: SimulatedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "OBJECTS_PER_PAGE", 2)
+    api.add_pool("lan", "192.0.2.0/29")
+    for number in range(5):
+        api.add_service(f"s{number}", f"192.0.2.{number}")
+    api.add_service("web")
+    assert told()[1]["addresses"] == ["192.0.2.5"]
+
+
+def test_a_pool_that_is_not_in_force_is_told(api: SimulatedApi) -> None:
+    """A user looks for it here."""
+    api.add_pool("older", "192.0.2.0/24")
+    api.add_pool("younger", "192.0.2.128/25")
+    api.add_pool("broken", "192.0.2.300/32")
+    api.add_service("web", "192.0.2.0")
+    _, explanation = told()
+    assert [(one["name"], one["reason"]) for one in explanation["notInForce"]] == [
+        ("broken", "InvalidSpec"),
+        ("younger", "Conflict"),
+    ]
+    assert "IPAddressPool younger Conflict" in squeezed(run("shop/web").stdout)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param({"type": "ClusterIP"}, "it is not of type LoadBalancer", id="of another type"),
+        pytest.param({"loadBalancerClass": "example.com/x"}, "no pool serves its loadBalancerClass", id="of a class"),
+    ],
+)
+def test_a_service_that_is_not_ours_is_told_so(api: SimulatedApi, spec: dict[str, Any], expected: str) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    api.add_service("web", **spec)
+    code, explanation = told()
+    assert (code, explanation["outcome"]["reason"]) == (1, None)
+    assert expected in explanation["outcome"]["message"]
+    assert expected in squeezed(run("shop/web").stdout)
+
+
+def test_a_request_that_cannot_be_read_is_told(api: SimulatedApi) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    api.add_service("web", annotations={"baremetal-lb.io/addresses": "here"})
+    code, explanation = told()
+    assert (code, explanation["outcome"]["reason"]) == (1, "InvalidRequest")
+    assert explanation["families"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "note"),
+    [
+        pytest.param(NODES, 403, "Nodes and ServiceCIDRs can't be read (Forbidden)", id="nodes"),
+        pytest.param(CLAIMS, 404, "IPAddressClaims can't be read (NotFound)", id="claims"),
+        pytest.param(NAMESPACES, 403, "Namespaces can't be read (Forbidden)", id="namespaces"),
+        pytest.param(SERVICES, 403, "Services of other namespaces can't be read", id="Services of others"),
+    ],
+)
+def test_what_may_not_be_read_is_told_and_the_rest_explained(
+    api: SimulatedApi, path: str, status: int, note: str
+) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    api.add_service("web", "192.0.2.0")
+    api.refused[path] = status
+    code, explanation = told()
+    assert code == 0
+    assert [one for one in explanation["notKnown"] if one.startswith(note)]
+    assert note in squeezed(run("shop/web").stdout)
+
+
+def test_the_rules_for_a_namespace_count(api: SimulatedApi) -> None:
+    tenants = {"matchLabels": {"tenant": "gold"}}
+    api.add_pool("lan", "192.0.2.0/24", serviceAllocation={"namespaceSelectors": [tenants]})
+    api.add_service("web", "192.0.2.0")
+    assert pools(told()[1]) == [("lan", True, "AddressKept")]
+    api.namespace["metadata"]["labels"] = {"tenant": "gold"}
+    assert pools(told()[1]) == [("lan", True, "Assigned")]
+
+
+def test_an_address_of_a_node_is_not_free(api: SimulatedApi) -> None:
+    api.add_pool("lan", "192.0.2.1/32")
+    api.add_service("web")
+    addresses = [{"type": "InternalIP", "address": "192.0.2.1"}]
+    api.objects[NODES].append({"metadata": {"name": "node1"}, "status": {"addresses": addresses}})
+    assert pools(told()[1]) == [("lan", False, "PoolExhausted")]
+
+
+def test_it_fits_into_80_columns(api: SimulatedApi) -> None:
+    api.add_pool("a-pool-with-a-rather-long-name-as-gitops-makes-them", "192.0.2.0/24")
+    api.add_pool("younger", "192.0.2.128/25", "2001:db8::/64")
+    api.add_service("web", "192.0.2.0", ipFamilies=["IPv4", "IPv6"], ipFamilyPolicy="RequireDualStack")
+    text = run("shop/web").stdout
+    assert max(map(len, text.splitlines())) <= COLUMNS
+    assert "NoPoolForFamily" in text
+
+
+@pytest.mark.parametrize("name", ["web", "shop/", "/web", "shop/web/x"])
+@pytest.mark.usefixtures("api")
+def test_a_name_must_be_complete(name: str) -> None:
+    answer = run(name)
+    assert answer.exit_code == 2
+    assert "NAMESPACE/NAME" in answer.stderr
+
+
+@pytest.mark.usefixtures("api")
+def test_an_unknown_service_is_told() -> None:
+    answer = run("shop/web")
+    assert answer.exit_code == 2
+    assert answer.stderr == "there is no Service shop/web\n"
+
+
+def test_without_any_access_nothing_is_made_up(api: SimulatedApi) -> None:
+    api.refused = {SERVICES: 403, SERVICES_OF_SHOP: 403}
+    answer = run("shop/web")
+    assert answer.exit_code == 2
+    assert "the cluster can't be read: 403 Forbidden" in answer.stderr
+
+
+@pytest.mark.parametrize("path", [SERVICES, POOLS, NODES])
+def test_a_server_that_fails_is_told(api: SimulatedApi, path: str) -> None:
+    api.add_service("web")
+    api.refused[path] = 500
+    assert run("shop/web").exit_code == 2
+
+
+def test_a_cluster_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    answer = run("shop/web", "--kubeconfig", str(tmp_path / "none"))
+    assert answer.exit_code == 2
+    assert "the cluster can't be read" in answer.stderr
