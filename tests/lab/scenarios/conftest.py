@@ -1,7 +1,9 @@
 """What the scenarios share: a namespace with an echo on every node for each file, and a sandbox for each test."""
 
 import itertools
-from collections.abc import Iterator
+import json
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +15,8 @@ from baremetal_lb.lab.sandbox import Sandbox
 from baremetal_lb.lab.waiting import wait_for
 
 HEALTHY_WITHIN_SECONDS = 60.0
+CONTROLLERS = 2
+WEBHOOK_CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/baremetal-lb"
 
 _numbers = itertools.count()
 
@@ -37,7 +41,7 @@ def _incomplete(lab: Lab) -> list[str]:
     """Name the nodes and Pods that are not ready, and what is missing."""
     nodes = lab.get_json("/api/v1/nodes")["items"]
     pods = lab.get_json(f"/api/v1/namespaces/{PRODUCT_NAMESPACE}/pods")["items"]
-    missing = [] if len(pods) == len(nodes) + 1 else [f"{len(pods)} Pods"]
+    missing = [] if len(pods) == len(nodes) + CONTROLLERS else [f"{len(pods)} Pods"]
     return missing + [one["metadata"]["name"] for one in (*nodes, *pods) if not _is_ready(one)]
 
 
@@ -72,6 +76,30 @@ def sandbox(lab: Lab, namespace: str) -> Iterator[Sandbox]:
     corner = Sandbox(lab.paths, namespace, next(_numbers))
     yield corner
     corner.close()
+
+
+@pytest.fixture(scope="session")
+def webhook_answers(lab: Lab) -> Callable[[], bool]:
+    """Tells whether the API server asks the webhook and hears from it: it warns of an unknown pool."""
+    argv = lab.kubectl_command("apply", "--dry-run=server", "--filename=-")
+    probe = json.dumps(objects.advertisement("probe", ["atlantis"]))
+
+    def answers() -> bool:
+        ended = subprocess.run(argv, input=probe, capture_output=True, text=True, timeout=30, check=True)
+        return "Warning: UnknownPool" in ended.stderr
+
+    return answers
+
+
+@pytest.fixture
+def webhook_away(lab: Lab, webhook_answers: Callable[[], bool]) -> Iterator[None]:
+    """Nothing is refused when it is written, so that the controller is seen to judge by itself."""
+    configuration = lab.get_json(WEBHOOK_CONFIGURATION)
+    lab.request("DELETE", WEBHOOK_CONFIGURATION)
+    wait_for("nobody asks the webhook", webhook_answers, lambda answers: not answers)
+    yield
+    metadata = {key: configuration["metadata"][key] for key in ("name", "labels", "annotations")}
+    lab.request("POST", WEBHOOK_CONFIGURATION.rpartition("/")[0], {**configuration, "metadata": metadata})
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class TestTheController:
         came = sandbox.request_service("came", ECHO, loadBalancerIP=None)
         for address in kept:
             assert client.reaches(address)
-        self._scale_controller(lab, 1)
+        self._scale_controller(lab, 2)
         assert came.assigned() == freed
         assert web.addresses() == kept
 

@@ -127,12 +127,14 @@ def _may(lab: Lab, account: str, verb: str, resource: str) -> bool:
 
 def _controller_addresses(lab: Lab) -> list[str]:
     pods = f"/api/v1/namespaces/{PRODUCT_NAMESPACE}/pods?labelSelector=app.kubernetes.io/component=controller"
-    (pod,) = lab.get_json(pods)["items"]
-    return [one["ip"] for one in pod["status"]["podIPs"]]
+    return [one["ip"] for pod in lab.get_json(pods)["items"] for one in pod["status"]["podIPs"]]
 
 
 def _controller_value(control_plane: Vantage, lab: Lab, name: str) -> float:
-    return _value(control_plane, parse_address(_controller_addresses(lab)[0]), CONTROLLER_PORT, name)
+    """Add up what both replicas say: the one that does not lead is silent."""
+    addresses = [parse_address(one) for one in _controller_addresses(lab)]
+    replicas = [one for one in addresses if one.version == 4]
+    return sum(_value(control_plane, one, CONTROLLER_PORT, name) for one in replicas)
 
 
 def _value(vantage: Vantage, address: Address, port: int, name: str) -> float:
