@@ -5,30 +5,30 @@ is started, with its Python imports; the API server's own limit is what it takes
 """
 
 import asyncio
-import os
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import Any
 
 from baremetal_lb.kube.client import KubeClient
-from baremetal_lb.kube.watch import Key, Watch
 from baremetal_lb.lab.lab import MANIFESTS, Lab
 from baremetal_lb.lab.topology import CONTROL_PLANE
 from baremetal_lb.lab.users import ADMIN
+from bench.burst import report_bursts
 from bench.figures import report
+from bench.services import (
+    NAMESPACE,
+    POOLS,
+    SERVICES,
+    addressed,
+    at_once,
+    controller,
+    cpu_seconds,
+    delete_services,
+    resident_mb,
+    service,
+)
 
-NAMESPACE = "bench"
-SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
-POOLS = "/apis/baremetal-lb.io/v1/ipaddresspools"
-CONNECTIONS = 32
 WARM_UP_SERVICES = 10
 SINGLE_SERVICES = 50
-PATIENCE_SECONDS = 120.0
 
 METALLB_1000_SECONDS, METALLB_4000_SECONDS, METALLB_MB = 7.8, 38.3, 127
 
@@ -36,6 +36,7 @@ METALLB_1000_SECONDS, METALLB_4000_SECONDS, METALLB_MB = 7.8, 38.3, 127
 def main() -> None:
     with Lab("assign", nodes=0, clients=0) as lab:
         lab.kubectl("apply", f"--kustomize={MANIFESTS.parent / 'crds'}")
+        lab.kubectl("apply", f"--filename={MANIFESTS / 'namespace.yaml'}")
         lab.inside(CONTROL_PLANE, lambda: asyncio.run(measure(lab)))
 
 
@@ -48,6 +49,7 @@ async def measure(lab: Lab) -> None:
         await report_single(lab, client)
         await report_pending(lab, client, 1000, METALLB_1000_SECONDS)
         await report_pending(lab, client, 4000, METALLB_4000_SECONDS)
+        await report_bursts(lab, client)
     finally:
         await client.close()
 
@@ -94,87 +96,3 @@ async def time_bare(client: KubeClient) -> float:
     began = time.perf_counter()
     await at_once([client.patch(f"{SERVICES}/{name}/status", status) for name, status in patches.items()])
     return time.perf_counter() - began
-
-
-async def delete_services(client: KubeClient) -> None:
-    items = (await client.get(SERVICES))["items"]
-    await at_once([client.delete(f"{SERVICES}/{item['metadata']['name']}") for item in items])
-
-
-async def at_once(requests: list[Any]) -> None:
-    """Send the requests over a fixed number of connections."""
-    waiting: Iterator[Any] = iter(requests)
-
-    async def send() -> None:
-        for request in waiting:
-            await request
-
-    await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
-
-
-class Addressed:
-    """The Services that the API server shows with an address."""
-
-    def __init__(self) -> None:
-        self._keys: set[Key] = set()
-        self._changed = asyncio.Event()
-
-    def changed(self, key: Key, has_address: bool | None) -> None:  # noqa: FBT001 - a Watch calls it so
-        if has_address:
-            self._keys.add(key)
-        else:
-            self._keys.discard(key)
-        self._changed.set()
-
-    async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self._keys) < count:
-                self._changed.clear()
-                await self._changed.wait()
-
-
-@asynccontextmanager
-async def addressed(client: KubeClient) -> AsyncIterator[Addressed]:
-    seen = Addressed()
-    watch = Watch(client, SERVICES, lambda raw: "ingress" in raw["status"]["loadBalancer"], seen.changed)
-    watching = asyncio.create_task(watch.run())
-    await watch.synced.wait()
-    try:
-        yield seen
-    finally:
-        watching.cancel()
-
-
-@contextmanager
-def controller(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
-    program = Path(sys.executable).with_name("baremetal-lb")
-    kubeconfig = lab.paths.kubeconfig(ADMIN.kubeconfig)
-    with lab.paths.log("controller").open("ab") as log:
-        process = subprocess.Popen([program, "controller", "--kubeconfig", kubeconfig], stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def service(number: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": f"s{number:05}"},
-        "spec": {
-            "type": "LoadBalancer",
-            "allocateLoadBalancerNodePorts": False,
-            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
-        },
-    }
