@@ -12,6 +12,7 @@ from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import Allocation, Outcome
 from baremetal_lb.allocator.entry import ASSIGNED_CONDITION, our_condition
 from baremetal_lb.allocator.ledger import Usage
+from baremetal_lb.allocator.request import Refusal
 from baremetal_lb.api.annotations import Annotation
 from baremetal_lb.api.base import READY
 from baremetal_lb.api.pool import COUNT_MAX
@@ -138,8 +139,13 @@ def claim_readiness(
     return condition(READY, is_true=True, reason=Reason.RESERVED, message=message)
 
 
-def says_something_new(view: ServiceView, outcome: Outcome) -> bool:
-    """Whether the Service's user has not been told of this outcome yet: the condition remembers what was told last."""
+def says_something_new(view: ServiceView, outcome: Outcome, lost: Refusal | None) -> bool:
+    """Whether the Service's user has not been told of this outcome yet: the condition remembers what was told last.
+
+    Of a move both addresses are told when the old one is told to be lost.
+    """
+    if lost is not None and lost.reason is Reason.REASSIGNED:
+        return False
     told = our_condition(view)
     return (told.get("reason"), told.get("message")) != (outcome.reason, outcome.message)
 

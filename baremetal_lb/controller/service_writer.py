@@ -172,7 +172,7 @@ class ServiceWriter:
             return
         if not isinstance(outcome, Refusal) and set(outcome.addresses) - set(view.ingress):
             self._metrics.allocation_seconds.observe(asyncio.get_running_loop().time() - changed_at)
-        if says_something_new(view, outcome):
+        if says_something_new(view, outcome, lost):
             log.info("service decided", service=str(view.key), reason=outcome.reason, message=outcome.message)
             self._tell(Event(_subject(view), outcome.reason, outcome.message))
 

@@ -107,8 +107,11 @@ def _connect(paths: LabPaths, credentials: Credentials) -> http.client.HTTPSConn
     plain = inside(
         paths.namespace(CONTROL_PLANE), lambda: socket.create_connection(address, timeout=REQUEST_TIMEOUT_SECONDS)
     )
+    # Else the request waits for the server's delayed acknowledgement of the handshake.
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     context = ssl.create_default_context(cadata=credentials.authority)
-    connection = http.client.HTTPSConnection(*address, timeout=REQUEST_TIMEOUT_SECONDS)
+    # It would make a context of its own, and that reads all authorities of the machine.
+    connection = http.client.HTTPSConnection(*address, timeout=REQUEST_TIMEOUT_SECONDS, context=context)
     try:
         connection.sock = context.wrap_socket(plain, server_hostname=credentials.host)
     except BaseException:

@@ -30,6 +30,7 @@ def sandbox(lab: Lab) -> Iterator[Sandbox]:
 
 def offer(sandbox: Sandbox, last: int) -> None:
     sandbox.create(objects.pool(POOL, [f"198.51.100.1-198.51.100.{last}", f"2001:db8:51::1-2001:db8:51::{last}"]))
+    sandbox.judged("IPAddressPool", POOL, "Valid")
 
 
 def finalizers(sandbox: Sandbox) -> list[str]:

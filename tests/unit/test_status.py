@@ -216,7 +216,7 @@ def test_the_time_of_the_last_transition(status: str, since: str) -> None:
     ],
 )
 def test_whether_there_is_something_new_to_say(conditions: tuple[dict[str, Any], ...], expected: bool) -> None:
-    assert says_something_new(view(*conditions), REFUSED) is expected
+    assert says_something_new(view(*conditions), REFUSED, None) is expected
 
 
 def resource(**status: Any) -> dict[str, Any]:

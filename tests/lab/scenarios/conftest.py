@@ -3,6 +3,7 @@
 import itertools
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +16,8 @@ from baremetal_lb.lab.sandbox import Sandbox
 from baremetal_lb.lab.waiting import wait_for
 
 HEALTHY_WITHIN_SECONDS = 60.0
+HEARD_WITHIN_SECONDS = 0.3
+"""By then the controllers have heard of what was deleted."""
 CONTROLLERS = 2
 WEBHOOK_CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/baremetal-lb"
 
@@ -76,6 +79,18 @@ def sandbox(lab: Lab, namespace: str) -> Iterator[Sandbox]:
     corner = Sandbox(lab.paths, namespace, next(_numbers))
     yield corner
     corner.close()
+    _wait_until_forgotten(corner)
+
+
+def _wait_until_forgotten(corner: Sandbox) -> None:
+    """Make sure that the next test's Services get nothing of this one's pools."""
+    suffix = corner.name("")
+    wait_for(
+        "the pools are gone",
+        lambda: [one["metadata"]["name"] for one in corner.list("IPAddressPool")],
+        lambda names: not any(name.endswith(suffix) for name in names),
+    )
+    time.sleep(HEARD_WITHIN_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,9 @@ def test_at_rest_nothing_is_written(sandbox: Sandbox, lab: Lab) -> None:
     """Also while Services wait, share, and keep what they would not get today, and resources have faults."""
     pool = sandbox.offer(4)
     ipv4, ipv6 = sandbox.block.ranges(3)
-    sandbox.create(objects.claim(sandbox.name("claim"), [str(sandbox.block.ipv4(0))]))
+    claim = sandbox.name("claim")
+    sandbox.create(objects.claim(claim, [str(sandbox.block.ipv4(0)), str(sandbox.block.ipv6(0))]))
+    sandbox.judged("IPAddressClaim", claim, "Reserved")
     sandbox.request_service("web", ECHO).assigned()
     shared = {"baremetal-lb.io/sharing-key": "k"}
     for number in (80, 81):

@@ -46,7 +46,8 @@ def test_pools_are_tried_by_priority(sandbox: Sandbox) -> None:
     offer_one(sandbox, "a-for-all", 3)
     offer_one(sandbox, "b-last", 2, serviceAllocation={"priority": 0})
     offer_one(sandbox, "c-second", 1, serviceAllocation={"priority": 20})
-    offer_one(sandbox, "d-first", 0, serviceAllocation={"priority": 10})
+    first = offer_one(sandbox, "d-first", 0, serviceAllocation={"priority": 10})
+    sandbox.judged("IPAddressPool", first, "Valid")
     for place in range(4):
         assert has_both_at(sandbox.request_service(f"web{place}", ECHO), sandbox, place)
 

@@ -256,7 +256,7 @@ class Cluster:
         self.assigner.write_ended(entry, self._version)
         if lost:
             self.events.append((entry.key.name, lost.reason))
-        if outcome and says_something_new(view, outcome):
+        if outcome and says_something_new(view, outcome, lost):
             self.events.append((entry.key.name, outcome.reason))
 
     def _apply(self, key: ServiceKey, patch: Mapping[str, Any]) -> bool:

@@ -659,7 +659,7 @@ def test_addresses_given_up_are_left_one_at_a_time_oldest_first(cluster: "Cluste
 
     assert cluster.move_one() == "c"
     assert [cluster.has(name) for name in ("a", "b", "c")] == [[2], [1], [3]]
-    assert cluster.events[-2:] == [("c", "Reassigned"), ("c", "Assigned")]
+    assert cluster.events[-2:] == [("a", "AddressKept"), ("c", "Reassigned")]
     assert cluster.move_one() == "b"
     assert [cluster.has(name) for name in ("a", "b", "c")] == [[2], [10], [3]]
 
