@@ -1,13 +1,14 @@
 """Ten thousand Services in one burst that share addresses by fours, some of them with Local policy.
 
 Every one changes what others may do, so whoever looks at all Services for each of them needs a hundred times the work
-of a thousand. The work is the controller's CPU time, from the first Service created to the last one served.
+of a thousand. The Services are there before, of a class that no pool serves: the API server takes minutes to create so
+many. The burst begins when a pool comes to serve that class. The work is the controller's CPU time from then on.
 """
 
 import asyncio
 import re
 import time
-from typing import Any
+from typing import Any, NamedTuple, Self
 from urllib.request import urlopen
 
 from baremetal_lb.kube.client import KubeClient
@@ -28,40 +29,55 @@ from bench.services import (
 )
 
 SMALL, LARGE = 1_000, 10_000
+CLASS = "bench.example/late"
 SHARERS, LOCAL_EVERY = 4, 25
-SETTLE_SECONDS, STEADY_SECONDS = 5.0, 30.0
+SETTLE_SECONDS, STEADY_SECONDS = 5.0, 20.0
+
+
+class Burst(NamedTuple):
+    """What one burst came to."""
+
+    seconds: float
+    cpu_seconds: float
+    steady_writes_per_minute: float
+    pool_writes: int
+    """Without the one that we made ourselves."""
+    rss_mb: float
 
 
 async def report_bursts(lab: Lab, client: KubeClient) -> None:
     """Measure a burst of a thousand, then one of ten thousand; then look whether anything goes on being written."""
     with controller(lab) as process:
-        async with addressed(client) as seen:
-            await client.create(SERVICES, sharing_service(0))
-            await seen.wait_for(1)
-            await delete_services(client)
-            work = {}
-            for count in (SMALL, LARGE):
-                began, used = time.perf_counter(), cpu_seconds(process.pid)
-                pool_writes = PoolWrites(client)
-                async with pool_writes:
-                    await at_once([client.create(SERVICES, sharing_service(number)) for number in range(count)])
-                    await seen.wait_for(count)
-                    took = time.perf_counter() - began
-                    await asyncio.sleep(SETTLE_SECONDS)
-                work[count] = cpu_seconds(process.pid) - used
-                if count == SMALL:
-                    await delete_services(client)
-                    await seen.wait_for_none()
-        rss = resident_mb(process.pid)
-        before = writes()
-        await asyncio.sleep(STEADY_SECONDS)
-        steady = (writes() - before) * 60 / STEADY_SECONDS
-    report("burst_10000_s", took, "s", goal=25, limit=120)
-    report("work_ratio_10000_to_1000", work[LARGE] / work[SMALL], "", goal=11, limit=20)
-    report("steady_writes_per_minute", steady, "", goal=0, limit=0)
-    report("pool_status_writes_per_burst", pool_writes.count, "", goal=60, limit=120)
-    report("controller_rss_mb_10000", rss, "MB", goal=150, limit=250)
+        small = await measure_burst(client, process.pid, SMALL)
+        large = await measure_burst(client, process.pid, LARGE)
+    report("burst_10000_s", large.seconds, "s", goal=20, limit=60)
+    report("work_ratio_10000_to_1000", large.cpu_seconds / small.cpu_seconds, "", goal=11, limit=20)
+    report("steady_writes_per_minute", large.steady_writes_per_minute, "", goal=0, limit=0)
+    report("pool_status_writes_per_burst", large.pool_writes, "", goal=30, limit=60)
+    report("controller_rss_mb_10000", large.rss_mb, "MB", goal=150, limit=250)
+
+
+async def measure_burst(client: KubeClient, pid: int, count: int) -> Burst:
+    """Let a running controller see this many Services of a class that no pool serves, and then make a pool serve it."""
+    await set_classes(client, [])
+    await at_once([client.create(SERVICES, sharing_service(number)) for number in range(count)])
+    await asyncio.sleep(SETTLE_SECONDS)
+    async with addressed(client) as seen, PoolWrites(client) as pool_writes:
+        began, used = time.perf_counter(), cpu_seconds(pid)
+        await set_classes(client, [CLASS])
+        await seen.wait_for(count)
+        took = time.perf_counter() - began
+        await asyncio.sleep(SETTLE_SECONDS)
+        work = cpu_seconds(pid) - used
+    rss, before = resident_mb(pid), writes()
+    await asyncio.sleep(STEADY_SECONDS)
+    steady = (writes() - before) * 60 / STEADY_SECONDS
     await delete_services(client)
+    return Burst(took, work, steady, pool_writes.count - 1, rss)
+
+
+async def set_classes(client: KubeClient, classes: list[str]) -> None:
+    await client.patch(f"{POOLS}/bench", {"spec": {"loadBalancerClasses": classes}})
 
 
 class PoolWrites:
@@ -72,9 +88,10 @@ class PoolWrites:
         self.count = -1
         """The first list shows the pool as well."""
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._watch.run())
         await self._watch.synced.wait()
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
@@ -87,9 +104,8 @@ def writes() -> int:
     """What the controller has written so far to objects and Events; it renews its Lease besides."""
     with urlopen(f"http://127.0.0.1:{CONTROLLER_PORT}/metrics") as answer:
         text = answer.read().decode()
-    return int(
-        sum(float(value) for value in re.findall(r"^baremetal_lb_api_writes_total\{.*\} (\S+)$", text, re.MULTILINE))
-    )
+    counts = re.findall(r'^baremetal_lb_api_writes_total\{.*what="(?!lease).*\} (\S+)$', text, re.MULTILINE)
+    return int(sum(map(float, counts)))
 
 
 def sharing_service(number: int) -> dict[str, Any]:
@@ -100,6 +116,7 @@ def sharing_service(number: int) -> dict[str, Any]:
     group = number // SHARERS
     made = service(number)
     made["metadata"]["annotations"] = {"baremetal-lb.io/sharing-key": f"group-{group}"}
+    made["spec"]["loadBalancerClass"] = CLASS
     made["spec"]["ports"][0]["port"] = 8000 + number % SHARERS
     if group % LOCAL_EVERY == 0:
         made["spec"] |= {"externalTrafficPolicy": "Local", "selector": {"app": f"app-{group}"}}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 WORD_BITS = 256
-PROBES = 3
+PROBES = 2
 PROBE_SHIFT = 32
 """By how many bits each probe reads the words further on than the one before: 192 are left for the last."""
 
