@@ -66,7 +66,7 @@ class Assigner:
 
     def is_decided(self, entry: Entry) -> bool:
         """Whether the outcome is that of everything we know; what was decided before that must not be written."""
-        return entry.key not in self._dirty
+        return entry.is_settled and entry.key not in self._dirty
 
     def start(self, config: Config, *, fence: bool = False) -> None:
         """Begin to decide: every Service, Namespace and resource is known now.

@@ -99,9 +99,7 @@ class ServiceWriter:
         while True:
             entry = await self._queue.get()
             self._queued.discard(entry.key)
-            if self._assigner.entries.get(entry.key) is not entry or not entry.is_settled:
-                continue
-            if not self._assigner.is_decided(entry):
+            if self._assigner.entries.get(entry.key) is not entry or not self._assigner.is_decided(entry):
                 continue
             if patch := self._patch(entry):
                 await self._write(entry, patch)
