@@ -30,15 +30,15 @@ class ControllerSettings:
     namespace: str = SYSTEM_NAMESPACE
 
     lease_seconds: float = 3.0
-    """A leader that is silent for so long is replaced. It sees two writes fail before it stops by itself."""
+    """A leader that is silent for so long is replaced."""
 
     renew_seconds: float = 1.0
 
     claim_retry_seconds: float = 0.5
     """Between two tries to write the Lease."""
 
-    lease_timeout_seconds: float = 0.7
-    """So that a try that hangs does not use up the time for another."""
+    lease_timeout_seconds: float = 1.4
+    """As long as an answer can still be in time: an API server that is merely slow costs no leadership."""
 
     lease_margin_seconds: float = 0.5
     """A leader stops so long before the others may take over, for what it sent at the last moment."""

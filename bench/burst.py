@@ -49,6 +49,7 @@ async def report_bursts(lab: Lab, client: KubeClient) -> None:
     """Measure a burst of a thousand, then one of ten thousand; then look whether anything goes on being written."""
     with controller(lab) as process:
         small = await measure_burst(client, process.pid, SMALL)
+        await delete_services(client)
         large = await measure_burst(client, process.pid, LARGE)
     report("burst_10000_s", large.seconds, "s", goal=20, limit=60)
     report("work_ratio_10000_to_1000", large.cpu_seconds / small.cpu_seconds, "", goal=11, limit=20)
@@ -72,7 +73,6 @@ async def measure_burst(client: KubeClient, pid: int, count: int) -> Burst:
     rss, before = resident_mb(pid), writes()
     await asyncio.sleep(STEADY_SECONDS)
     steady = (writes() - before) * 60 / STEADY_SECONDS
-    await delete_services(client)
     return Burst(took, work, steady, pool_writes.count - 1, rss)
 
 
