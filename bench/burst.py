@@ -17,6 +17,7 @@ from baremetal_lb.lab.lab import Lab
 from baremetal_lb.settings import CONTROLLER_PORT
 from bench.figures import report
 from bench.services import (
+    PATIENCE_SECONDS,
     POOLS,
     SERVICES,
     addressed,
@@ -70,10 +71,20 @@ async def measure_burst(client: KubeClient, pid: int, count: int) -> Burst:
         took = time.perf_counter() - began
         await asyncio.sleep(SETTLE_SECONDS)
         work = cpu_seconds(pid) - used
+    await until_told()
     rss, before = resident_mb(pid), writes()
     await asyncio.sleep(STEADY_SECONDS)
     steady = (writes() - before) * 60 / STEADY_SECONDS
     return Burst(took, work, steady, pool_writes.count - 1, rss)
+
+
+async def until_told() -> None:
+    """Wait until the Events of the burst have been told; they go out slowly, after everything else."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        before = -1
+        while (now := writes()) != before:
+            before = now
+            await asyncio.sleep(SETTLE_SECONDS)
 
 
 async def set_classes(client: KubeClient, classes: list[str]) -> None:
