@@ -60,6 +60,8 @@ class Reason(StrEnum):
     NODE_NOT_SELECTED = "NodeNotSelected"
     NODE_EXCLUDED = "NodeExcluded"
     NODE_NETWORK_UNAVAILABLE = "NodeNetworkUnavailable"
+    NODE_OUT_OF_SERVICE = "NodeOutOfService"
+    NODE_NOT_READY = "NodeNotReady"
     NODE_GONE = "NodeGone"
     SPEAKER_NOT_ALIVE = "SpeakerNotAlive"
     NO_ENDPOINT = "NoEndpoint"

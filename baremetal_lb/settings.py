@@ -103,6 +103,15 @@ class SpeakerSettings:
     """After its Lease is released a speaker answers for so long, while the others take over. They need some 50 ms; and
     they announce for 2 s, so the last word on the segment is theirs."""
 
+    status_seconds: float = 1.0
+    """Between two writes of the SpeakerStatus: all the other speakers read each."""
+
+    status_gather_seconds: float = 0.05
+    """What changes together is written together."""
+
+    not_ready_grace_seconds: float = 30.0
+    """A Node that is NotReady for longer gives its addresses up. A kubelet that restarts takes less."""
+
     settle_seconds: float = 5.0
     """That nobody announces an address is told after this long: new Services have no endpoints for a moment."""
 

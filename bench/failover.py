@@ -72,9 +72,9 @@ def cut_holder(lab: Lab, client: Vantage, address: Address, number: int) -> floa
     milliseconds = (served_at - began) * 1000
     print(f"{address}: {holder} cut, served again after {milliseconds:,.0f} ms")
     wait_for(
-        f"{holder} announces {address} again",
-        partial(client.announcers, address),
-        lambda seen: seen == {holder},
+        f"{holder} is back and says that it was followed",
+        lambda: lab.get_json(f"{objects.collection('SpeakerStatus')}/{holder}")["status"]["addresses"],
+        lambda held: str(address) not in {one["address"] for one in held},
         within=PATIENCE_SECONDS,
     )
     return milliseconds

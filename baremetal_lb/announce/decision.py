@@ -1,14 +1,23 @@
-"""Who announces an address: the first, by the order of the election, of the nodes that may.
+"""Who may announce an address, the best first, and what follows once the election has named one of them.
 
 Pure, and the same on every node that knows the same; no node asks another.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.announce.eligibility import able_to_serve, interfaces_for, node_refusal, services_refusal
-from baremetal_lb.announce.model import Decision, Demand, Explanation, NodeFacts
+from baremetal_lb.announce.eligibility import (
+    able_to_serve,
+    interfaces_for,
+    node_refusal,
+    preemption_delay,
+    preference,
+    services_refusal,
+)
+from baremetal_lb.announce.model import Decision, Demand, Explanation, NodeFacts, Nomination
 from baremetal_lb.config.model import Config, L2Advertisement
+from baremetal_lb.election.assignment import Tiers
 from baremetal_lb.election.rendezvous import Candidates
 from baremetal_lb.reasons import Reason
 
@@ -20,14 +29,38 @@ class Electorate:
         self.nodes = {node.name: node for node in nodes}
         self.alive = Candidates(node.name for node in self.nodes.values() if node.speaker_alive)
         self._eligible: dict[tuple[L2Advertisement, ...], Candidates] = {}
+        self._tiers: dict[tuple[tuple[L2Advertisement, ...], tuple[str, ...]], Tiers] = {}
+
+    def reporter(self, address: Address) -> str | None:
+        """Name the node whose speaker tells the user that nobody announces the address."""
+        return self.alive.first(address) if self.alive else None
 
     def eligible(self, advertisements: tuple[L2Advertisement, ...]) -> Candidates:
-        """Give the nodes with nothing against them but, perhaps, where the endpoints are."""
+        """Give the nodes with nothing against them but, perhaps, where the endpoints are.
+
+        Where no node is ready, those count that are NotReady only: it is more likely that nobody hears the kubelets
+        than that all nodes are gone.
+        """
         known = self._eligible.get(advertisements)
         if known is None:
-            passed = (node.name for node in self.nodes.values() if node_refusal(node, advertisements) is None)
-            known = self._eligible[advertisements] = Candidates(passed)
+            refusals = {node.name: node_refusal(node, advertisements) for node in self.nodes.values()}
+            passed = [name for name, reason in refusals.items() if reason is None]
+            unready = [name for name, reason in refusals.items() if reason is Reason.NODE_NOT_READY]
+            known = self._eligible[advertisements] = Candidates(passed or unready)
         return known
+
+    def tiers(self, advertisements: tuple[L2Advertisement, ...], able: Candidates) -> Tiers:
+        """Sort nodes by how much the advertisements prefer them; equal questions get the very same answer."""
+        known = self._tiers.get((advertisements, able.nodes))
+        if known is None:
+            known = self._tiers[advertisements, able.nodes] = self._sort(advertisements, able)
+        return known
+
+    def _sort(self, advertisements: tuple[L2Advertisement, ...], able: Candidates) -> Tiers:
+        by_score: defaultdict[int, list[str]] = defaultdict(list)
+        for name in able.nodes:
+            by_score[preference(self.nodes[name], advertisements)].append(name)
+        return tuple(Candidates(by_score[score]) for score in sorted(by_score, reverse=True))
 
 
 def advertisements_for(config: Config, address: Address, *, kept: bool) -> tuple[L2Advertisement, ...]:
@@ -46,27 +79,35 @@ def advertisements_for(config: Config, address: Address, *, kept: bool) -> tuple
     return for_all_pools or config.l2_advertisements
 
 
-def decide_l2(demand: Demand, electorate: Electorate) -> Decision:
-    """Choose the one node that announces the address, or say why none does."""
+def nominate_l2(demand: Demand, electorate: Electorate) -> Nomination:
+    """Find the nodes that may announce the address, or why none may."""
     if not demand.advertisements:
-        return _nobody(demand.address, electorate, Reason.NO_ADVERTISEMENT)
+        return Nomination(refusal=Reason.NO_ADVERTISEMENT)
     reason = services_refusal(demand.services)
     if reason is not None:
-        return _nobody(demand.address, electorate, reason)
+        return Nomination(refusal=reason)
     eligible = electorate.eligible(demand.advertisements)
     if not eligible:
-        return _nobody(demand.address, electorate, Reason.NO_ELIGIBLE_NODE)
+        return Nomination(refusal=Reason.NO_ELIGIBLE_NODE)
     able = able_to_serve(eligible, demand.services)
     if not able:
-        return _nobody(demand.address, electorate, Reason.NO_LOCAL_ENDPOINT)
-    holder = able.first(demand.address)
+        return Nomination(refusal=Reason.NO_LOCAL_ENDPOINT)
+    return Nomination(
+        electorate.tiers(demand.advertisements, able), preempt_after=preemption_delay(demand.advertisements)
+    )
+
+
+def decide_l2(demand: Demand, electorate: Electorate, nomination: Nomination, holder: str | None) -> Decision:
+    """Say what follows from who holds the address, one of those nominated; None where there are none."""
+    if nomination.refusal is not None:
+        return Decision(None, nomination.refusal, reporter=electorate.reporter(demand.address))
+    assert holder is not None
     interfaces = interfaces_for(electorate.nodes[holder], demand.advertisements)
     return Decision(holder, Reason.ELECTED, interfaces, reporter=holder)
 
 
-def explain_l2(demand: Demand, electorate: Electorate) -> Explanation:
-    """Decide, and give every node's own reason."""
-    decision = decide_l2(demand, electorate)
+def explain_l2(demand: Demand, electorate: Electorate, decision: Decision) -> Explanation:
+    """Give every node's own reason."""
     return Explanation(
         decision,
         {node.name: reason_for(node, demand, electorate, decision) for node in electorate.nodes.values()},
@@ -82,7 +123,3 @@ def reason_for(node: NodeFacts, demand: Demand, electorate: Electorate, decision
         return reason
     able = able_to_serve(electorate.eligible(demand.advertisements), demand.services)
     return Reason.NOT_ELECTED if node.name in able else Reason.NO_LOCAL_ENDPOINT
-
-
-def _nobody(address: Address, electorate: Electorate, reason: Reason) -> Decision:
-    return Decision(None, reason, reporter=electorate.alive.first(address) if electorate.alive else None)

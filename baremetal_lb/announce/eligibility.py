@@ -36,6 +36,16 @@ def node_has_network(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason 
     return Reason.NODE_NETWORK_UNAVAILABLE if node.view and node.view.network_unavailable else None
 
 
+def node_is_ready(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason | None:
+    """A node that lost its kubelet for a moment still forwards; one that lost it for long is not to be trusted."""
+    return Reason.NODE_NOT_READY if node.unready else None
+
+
+def node_is_in_service(node: NodeFacts, _: tuple[L2Advertisement, ...]) -> Reason | None:
+    """With the well-known taint an operator vouches that the node is off."""
+    return Reason.NODE_OUT_OF_SERVICE if node.view and node.view.out_of_service else None
+
+
 def address_is_advertised(_: NodeFacts, advertisements: tuple[L2Advertisement, ...]) -> Reason | None:
     """Some advertisement must select the address's pool."""
     return None if advertisements else Reason.NO_ADVERTISEMENT
@@ -56,10 +66,13 @@ NODE_CHECKS: tuple[NodeCheck, ...] = (
     speaker_is_alive,
     node_is_not_excluded,
     node_has_network,
+    node_is_in_service,
     address_is_advertised,
     node_is_selected,
     node_has_interface,
+    node_is_ready,
 )
+"""Being ready comes last: where nothing else is against the nodes it may not count (see `Electorate.eligible`)."""
 
 
 def node_refusal(node: NodeFacts, advertisements: tuple[L2Advertisement, ...]) -> Reason | None:
@@ -97,6 +110,17 @@ def able_to_serve(eligible: Candidates, services: Iterable[Served]) -> Candidate
         return eligible if len(local) < len(serving) else Candidates()
     most = max(served.values())
     return Candidates(node for node, count in served.items() if count == most)
+
+
+def preference(node: NodeFacts, advertisements: Iterable[L2Advertisement]) -> int:
+    """Add up the weights with which the advertisements that select the node prefer it."""
+    return sum(one.preference(node.labels) for one in _selecting(node, advertisements))
+
+
+def preemption_delay(advertisements: Iterable[L2Advertisement]) -> float | None:
+    """Choose the shortest of the delays; one that prefers no node has no say. None where none lets a better one in."""
+    delays = (one.preempt_after for one in advertisements if one.preferences)
+    return min((delay for delay in delays if delay is not None), default=None)
 
 
 def _selecting(node: NodeFacts, advertisements: Iterable[L2Advertisement]) -> list[L2Advertisement]:

@@ -9,6 +9,7 @@ from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.cluster.service import TrafficPolicy
 from baremetal_lb.config.model import L2Advertisement
+from baremetal_lb.election.assignment import Tiers
 from baremetal_lb.reasons import Reason
 
 
@@ -20,6 +21,8 @@ class NodeFacts:
     view: NodeView | None
     speaker_alive: bool
     interfaces: OfferedInterfaces = field(default_factory=OfferedInterfaces)
+    unready: bool = False
+    """Whether the Node has been NotReady for longer than a grace."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -42,6 +45,18 @@ class Demand:
     address: Address
     advertisements: tuple[L2Advertisement, ...]
     services: tuple[Served, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """The nodes that may announce an address, the best first; where there are none, `refusal` says why.
+
+    `preempt_after` is for how many seconds a better node must have been there to replace the holder; None for never.
+    """
+
+    tiers: Tiers = ()
+    refusal: Reason | None = None
+    preempt_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """L2Advertisement: which pools are announced on the local network, from which nodes and interfaces."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
@@ -21,11 +22,29 @@ from baremetal_lb.api.selector import LabelSelector
 
 POOLS_MAX = 256
 SELECTORS_MAX = 32
+PREFERENCES_MAX = 16
 INTERFACES_MAX = 64
+PREEMPTION_DELAY_MAX_SECONDS = 86_400
 
 PoolName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_MAX)]
 InterfaceName = Annotated[str, StringConstraints(pattern="^[!-.0-9;-~]{1,15}$")]
 """What Linux takes as a name: up to 15 printable characters without slash, colon and blank."""
+
+
+class Preemption(StrEnum):
+    """Whether a better node takes an address from a holder that does its work."""
+
+    NEVER = "Never"
+    DELAYED = "Delayed"
+
+
+class PreferredNodes(ApiModel):
+    """Nodes that are preferred, and how much."""
+
+    weight: int = Field(ge=1, le=100)
+    """How much these nodes are preferred: the weights of all that match a node add up, and the highest sum wins."""
+    preference: LabelSelector
+    """A selector of the nodes, by their labels."""
 
 
 class L2AdvertisementSpec(ApiModel):
@@ -40,6 +59,15 @@ class L2AdvertisementSpec(ApiModel):
     node_selectors: Set[LabelSelector] = Field(default=(), max_length=SELECTORS_MAX, json_schema_extra=SET_OF_OBJECTS)
     """Selectors of the nodes that may announce, by their labels. A node that any of them matches may. Without any,
     every node may."""
+    preferred_node_selectors: Set[PreferredNodes] = Field(
+        default=(), max_length=PREFERENCES_MAX, json_schema_extra=SET_OF_OBJECTS
+    )
+    """Which of the nodes that may announce should. Another does only while no preferred one can."""
+    preemption: Preemption = Preemption.DELAYED
+    """Whether an address moves to a node that is preferred more than its holder: Delayed (once that node could
+    announce for preemptionDelaySeconds) or Never (only when the holder can't any more)."""
+    preemption_delay_seconds: int = Field(default=30, ge=0, le=PREEMPTION_DELAY_MAX_SECONDS)
+    """For how long a node that is preferred more must have been able to announce before an address moves to it."""
     service_selectors: Set[LabelSelector] = Field(
         default=(), max_length=SELECTORS_MAX, json_schema_extra=SET_OF_OBJECTS
     )

@@ -7,30 +7,34 @@ from typing import Any
 from baremetal_lb.addresses import Address, AddressRange, parse_address
 from baremetal_lb.cluster.ranges import parse_ranges
 
+OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What we use of a Node."""
+    """What we use of a Node. One that says nothing about being ready is not `not_ready`."""
 
     name: str
     labels: Mapping[str, str]
     excluded: bool
     network_unavailable: bool
+    not_ready: bool = False
+    out_of_service: bool = False
 
 
 def parse_node(raw: Mapping[str, Any]) -> NodeView:
     """Reduce an API server's Node."""
     labels = raw["metadata"].get("labels") or {}
-    conditions = (raw.get("status") or {}).get("conditions") or ()
+    taints = (raw.get("spec") or {}).get("taints") or ()
+    conditions = {one.get("type"): one.get("status") for one in (raw.get("status") or {}).get("conditions") or ()}
     return NodeView(
         name=raw["metadata"]["name"],
         labels=labels,
         excluded=EXCLUDE_LABEL in labels,
-        network_unavailable=any(
-            one.get("type") == "NetworkUnavailable" and one.get("status") == "True" for one in conditions
-        ),
+        network_unavailable=conditions.get("NetworkUnavailable") == "True",
+        not_ready=conditions.get("Ready", "True") != "True",
+        out_of_service=any(one.get("key") == OUT_OF_SERVICE_TAINT for one in taints),
     )
 
 

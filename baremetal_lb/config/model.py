@@ -135,7 +135,8 @@ class L2Advertisement:
     """An L2Advertisement that is valid, its pools resolved to names.
 
     No node or service selector means every one, no interface means every suitable one. One that `selects_all_pools`
-    also speaks for addresses that no pool holds any more.
+    also speaks for addresses that no pool holds any more. `preferences` are weights of nodes; a better node replaces a
+    holder after `preempt_after` seconds, or never.
     """
 
     name: str
@@ -144,10 +145,16 @@ class L2Advertisement:
     service_selectors: tuple[Selector, ...] = ()
     interfaces: frozenset[str] = frozenset()
     selects_all_pools: bool = False
+    preferences: tuple[tuple[int, Selector], ...] = ()
+    preempt_after: float | None = None
 
     def selects_node(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels may announce for it."""
         return not self.node_selectors or any(one.matches(labels) for one in self.node_selectors)
+
+    def preference(self, labels: Mapping[str, str]) -> int:
+        """How much a node with these labels is preferred."""
+        return sum(weight for weight, selector in self.preferences if selector.matches(labels))
 
     def selects_service(self, labels: Mapping[str, str]) -> bool:
         """Whether the addresses of a Service with these labels are announced by it."""

@@ -1,7 +1,8 @@
 """The one task that decides what this node announces.
 
 Handlers take facts into the state and wake it. Each turn lets time pass for the liveness of the other speakers, decides
-anew on the addresses that a fact touched, and hands the driver the complete set of what is ours.
+anew on the addresses that a fact touched, and hands the driver the complete set of what is ours. What this node begins
+or ceases to hold counts in the next turn, which follows at once.
 
 It announces nothing before it has *joined*: before everything was listed, and our own Lease came back over the watch,
 so that the others know of us as we know of them. From then on what is announced changes only by what the API server
@@ -10,15 +11,18 @@ shows; losing it changes nothing.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.announce.decision import decide_l2, explain_l2, reason_for
-from baremetal_lb.announce.model import Decision
+from baremetal_lb.announce.decision import Electorate, decide_l2, explain_l2, nominate_l2, reason_for
+from baremetal_lb.announce.model import Decision, Demand, Nomination
+from baremetal_lb.announce.readiness import Readiness
 from baremetal_lb.cluster.lease import LeaseView, node_of_lease
+from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.election.liveness import Liveness, LivenessEvent, SpeakerChanged, ViewLost, ViewTrusted
 from baremetal_lb.events import Event, Subject
 from baremetal_lb.kube.watch import Key
@@ -26,6 +30,7 @@ from baremetal_lb.l2.responder import Announcement
 from baremetal_lb.metrics import SpeakerMetrics
 from baremetal_lb.reasons import Reason
 from baremetal_lb.settings import SpeakerSettings
+from baremetal_lb.speaker.elections import Claims, Elections
 from baremetal_lb.speaker.reporter import Reporter, describe
 from baremetal_lb.speaker.state import ClusterState
 
@@ -55,13 +60,18 @@ class Reconciler:
     ) -> None:
         self.state = ClusterState()
         self.decisions: dict[Address, Decision] = {}
+        self.elections = Elections(settings.node)
+        self.held_changed = asyncio.Event()
+        """Set when this node says something new about what it holds."""
         self.joined = False
         self.liveness = Liveness(identity, lease_seconds=settings.lease_seconds, trust_seconds=settings.trust_seconds)
         self._settings = settings
         self._driver = driver
         self._metrics = metrics
         self._tell = tell
+        self._readiness = Readiness(settings.not_ready_grace_seconds)
         self._reporter = Reporter(settings.node, settle_seconds=settings.settle_seconds)
+        self._nominated: dict[Address, tuple[Demand, Nomination]] = {}
         self._desired: dict[Address, Announcement] = {}
         self._frozen = False
         self._woken = asyncio.Event()
@@ -81,6 +91,18 @@ class Reconciler:
             self._observe(self.liveness.lease_seen(lease, self._now()))
         if self.state.dirty:
             self.wake()
+
+    def node_changed(self, key: Key, view: NodeView | None) -> None:
+        """Take in a Node."""
+        self._readiness.seen(key[1], self._now(), not_ready=view is not None and view.not_ready)
+        self.state.node_changed(key, view)
+
+    def status_changed(self, key: Key, claims: Claims | None) -> None:
+        """Take in what a node says it holds. Of ourselves we know better, but at first: what our earlier run held."""
+        if key[1] != self._settings.node or not self.joined:
+            self.state.dirty.update(self.elections.heard(key[1], claims or {}))
+        elif claims is None:
+            self.held_changed.set()
 
     def lease_stream_changed(self, connected: bool) -> None:  # noqa: FBT001 - the watch's callback
         """Take in that the watch of the Leases opened or broke off."""
@@ -111,8 +133,14 @@ class Reconciler:
 
     async def _pause(self) -> None:
         """Wait until somebody wakes us or something is due."""
-        deadlines = (self.liveness.next_deadline(), self._reporter.next_deadline())
-        latest = self._now() + self._settings.turn_seconds
+        now = self._now()
+        deadlines = (
+            self.liveness.next_deadline(),
+            self._reporter.next_deadline(),
+            self._readiness.next_deadline(now),
+            self.elections.next_deadline(),
+        )
+        latest = now + self._settings.turn_seconds
         try:
             async with asyncio.timeout_at(min((latest, *(at for at in deadlines if at is not None)))):
                 await self._woken.wait()
@@ -140,23 +168,49 @@ class Reconciler:
         self.joined = True
 
     async def _decide(self) -> None:
-        if not self.joined or self._frozen or not self.state.dirty:
+        if not self.joined or self._frozen:
             return
-        dirty = self.state.take_dirty()
+        now, deadline = self._now(), self.elections.next_deadline()
+        self.state.unready_changed(self._readiness.overdue(now))
+        if not self.state.dirty and (deadline is None or deadline > now):
+            return
         with self._metrics.decision_seconds.time():
-            for number, address in enumerate(dirty, 1):
-                self._decide_on(address)
-                if number % self._settings.decisions_per_turn == 0:
-                    await asyncio.sleep(0)
+            dirty, electorate = self.state.take_dirty(), self.state.electorate
+            async for address in self._in_parts(dirty):
+                self._nominate(address, electorate)
+            async for address in self._in_parts(dirty | self.elections.deal(self._now())):
+                self._decide_on(address, electorate)
         self._apply()
 
-    def _decide_on(self, address: Address) -> None:
+    async def _in_parts(self, addresses: Collection[Address]) -> AsyncIterator[Address]:
+        """Give them all, and the event loop its turn now and then."""
+        for number, address in enumerate(addresses, 1):
+            yield address
+            if number % self._settings.decisions_per_turn == 0:
+                await asyncio.sleep(0)
+
+    def _nominate(self, address: Address, electorate: Electorate) -> None:
+        """Find out who may hold it. What changes after that is for the next turn."""
         demand = self.state.demand(address)
         if demand is None:
+            self._nominated.pop(address, None)
+            self.elections.nominate(address, None, self._now())
+            return
+        nomination = nominate_l2(demand, electorate)
+        self._nominated[address] = demand, nomination
+        self.elections.nominate(address, nomination, self._now())
+
+    def _decide_on(self, address: Address, electorate: Electorate) -> None:
+        if self.elections.begin_or_end(address, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")):
+            self.state.dirty.add(address)
+            self.held_changed.set()
+            self.wake()
+        if address not in self._nominated:
             self.decisions.pop(address, None)
             self._reporter.forgotten(address)
             return
-        decision = decide_l2(demand, self.state.electorate)
+        demand, nomination = self._nominated[address]
+        decision = decide_l2(demand, electorate, nomination, self.elections.holder(address))
         self._metrics.decisions.labels(decision.reason.value).inc()
         self.decisions[address] = decision
         if self._reporter.decided(address, decision, self._now()):
@@ -167,10 +221,13 @@ class Reconciler:
         node = self._settings.node
         ours = {address: one.interfaces for address, one in self.decisions.items() if one.holder == node}
         desired = {address: Announcement(interfaces) for address, interfaces in ours.items()}
+        if self.elections.rivals_gave_way():
+            self._driver.announce_again()
         if desired == self._desired:
             return
         before, self._desired = self._desired, desired
         self._driver.set_desired(desired)
+        self.held_changed.set()
         for address in desired.keys() - before.keys():
             self._metrics.takeovers.inc()
             interfaces = sorted(ours[address])
@@ -191,7 +248,7 @@ class Reconciler:
         demand = self.state.demand(address)
         if demand is None:
             return
-        explanation = explain_l2(demand, self.state.electorate)
+        explanation = explain_l2(demand, self.state.electorate, self.decisions[address])
         reason = Reason.ANNOUNCED if explanation.decision.holder else explanation.decision.reason
         for service in self.state.services_on(address):
             subject = Subject("v1", "Service", service.key.namespace, service.key.name, service.uid)

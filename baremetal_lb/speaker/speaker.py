@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
+from baremetal_lb.api.status import OFFERED_MAX, SHOWN_INTERFACES_MAX
 from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.health import HealthReport
 from baremetal_lb.kube.client import KubeClient
@@ -17,6 +18,7 @@ from baremetal_lb.settings import SpeakerSettings
 from baremetal_lb.speaker.event_teller import EventTeller
 from baremetal_lb.speaker.handlers import watches
 from baremetal_lb.speaker.own_lease import OwnLease
+from baremetal_lb.speaker.own_status import OwnStatus
 from baremetal_lb.speaker.reconciler import AnnouncementDriver, Reconciler
 
 log = structlog.get_logger()
@@ -51,13 +53,14 @@ class Speaker:
         self._reconciler = Reconciler(settings, identity, driver, metrics, self._teller.tell)
         self._watches = watches(client, settings.namespace, self._reconciler)
         self._own_lease = OwnLease(client, settings, identity, metrics, self._offered)
+        self._own_status = OwnStatus(client, settings, self._statement, self._reconciler.held_changed)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Announce until `stop` is set, then hand over. Whatever fails for good is raised."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(watch.run()) for watch in self._watches.values()]
             tasks += [group.create_task(self._reconciler.run()), group.create_task(self._teller.run())]
-            keeping = group.create_task(self._keep_lease())
+            keeping = group.create_task(self._appear())
             await stop.wait()
             keeping.cancel()
             await self._hand_over()
@@ -67,6 +70,7 @@ class Speaker:
     def interfaces_changed(self) -> None:
         """Have the others know of our interfaces at once."""
         self._own_lease.renew_soon()
+        self._reconciler.held_changed.set()
 
     def health(self) -> HealthReport:
         """Live while the reconciler turns; ready once it has joined, and while it sees the cluster."""
@@ -94,12 +98,14 @@ class Speaker:
             watch_reconnects={kind: watch.reconnects for kind, watch in self._watches.items()},
         )
 
-    async def _keep_lease(self) -> None:
-        """Appear among the speakers once we know the cluster: from then on the others count on us."""
+    async def _appear(self) -> None:
+        """Appear among the speakers once we know the cluster, and what we held before: then others count on us."""
         for watch in self._watches.values():
             await watch.synced.wait()
         log.info("cluster listed", services=len(self._reconciler.state.services))
-        await self._own_lease.keep()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._own_lease.keep())
+            group.create_task(self._own_status.keep())
 
     async def _hand_over(self) -> None:
         """Let the others take over while we still answer."""
@@ -117,6 +123,26 @@ class Speaker:
             usual=frozenset(one.name for one in interfaces if not one.only_by_name),
             by_name=frozenset(one.name for one in interfaces if one.only_by_name) & named,
         )
+
+    def _statement(self) -> dict[str, Any]:
+        """Say for the SpeakerStatus what this node holds, and on what."""
+        decisions, claims = self._reconciler.decisions, self._reconciler.elections.own_claims
+        announced = {address: sorted(decision.interfaces) for address, decision in decisions.items()}
+        held = [
+            {
+                "address": str(address),
+                "term": claim.term,
+                "since": claim.since,
+                "interfaces": announced.get(address, [])[:SHOWN_INTERFACES_MAX],
+            }
+            for address, claim in sorted(claims.items(), key=lambda one: (one[0].version, int(one[0])))
+        ]
+        offered = self._offered()
+        names = offered.usual | offered.by_name
+        interfaces = [
+            {"name": one.name, "mac": one.mac.hex(":")} for one in self._driver.interfaces() if one.name in names
+        ]
+        return {"addresses": held, "addressCount": len(held), "interfaces": interfaces[:OFFERED_MAX]}
 
     def _announced(self) -> Iterable[AnnouncedAddress]:
         names = {interface.index: interface.name for interface in self._driver.interfaces()}

@@ -63,6 +63,7 @@ class ClusterState:
         self._nodes: dict[str, NodeView] = {}
         self._offers: dict[str, OfferedInterfaces] = {}
         self._alive: frozenset[str] = frozenset()
+        self._unready: frozenset[str] = frozenset()
         self._pools: dict[Key, CustomResource] = {}
         self._l2_advertisements: dict[Key, CustomResource] = {}
         self._config: Config | None = None
@@ -112,6 +113,12 @@ class ClusterState:
         """Take in which nodes have a living speaker."""
         if alive != self._alive:
             self._alive = alive
+            self._electorate_changed()
+
+    def unready_changed(self, unready: frozenset[str]) -> None:
+        """Take in which nodes have been NotReady for too long."""
+        if unready != self._unready:
+            self._unready = unready
             self._electorate_changed()
 
     def pool_changed(self, key: Key, raw: CustomResource | None) -> None:
@@ -169,7 +176,13 @@ class ClusterState:
 
     def _facts(self, name: str) -> NodeFacts:
         offered = self._offers.get(name, OfferedInterfaces())
-        return NodeFacts(name, self._nodes.get(name), speaker_alive=name in self._alive, interfaces=offered)
+        return NodeFacts(
+            name,
+            self._nodes.get(name),
+            speaker_alive=name in self._alive,
+            interfaces=offered,
+            unready=name in self._unready,
+        )
 
     def _count_endpoints(self, service: ServiceKey) -> None:
         merged = merge_slices(self._slices[key] for key in self._slices_of[service])

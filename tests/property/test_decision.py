@@ -5,8 +5,8 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baremetal_lb.announce.decision import Electorate, decide_l2, explain_l2
-from baremetal_lb.announce.model import Demand, NodeFacts, Served
+from baremetal_lb.announce.decision import Electorate, decide_l2, explain_l2, nominate_l2
+from baremetal_lb.announce.model import Decision, Demand, NodeFacts, Served
 from baremetal_lb.api.selector import Operator
 from baremetal_lb.cluster.endpoints import EndpointsView
 from baremetal_lb.cluster.lease import OfferedInterfaces
@@ -35,6 +35,7 @@ def nodes(draw: st.DrawFn, name: str) -> NodeFacts:
         name,
         draw(st.sampled_from((view, view, None))),
         speaker_alive=draw(st.booleans()),
+        unready=draw(st.booleans()),
         interfaces=OfferedInterfaces(draw(names), draw(names)),
     )
 
@@ -59,13 +60,21 @@ demands = st.builds(
 )
 
 
+def decide(demand: Demand, electorate: Electorate) -> Decision:
+    """Decide for the first of those nominated."""
+    nomination = nominate_l2(demand, electorate)
+    holder = nomination.tiers[0].first(demand.address) if nomination.tiers else None
+    return decide_l2(demand, electorate, nomination, holder)
+
+
 @given(demands, st.tuples(*(nodes(name) for name in NAMES)))
 def test_the_explanation_fits_the_decision(demand: Demand, facts: tuple[NodeFacts, ...]) -> None:
     electorate = Electorate(facts)
-    explanation = explain_l2(demand, electorate)
+    decision = decide(demand, electorate)
+    explanation = explain_l2(demand, electorate, decision)
     elected = [name for name, reason in explanation.nodes.items() if reason is Reason.ELECTED]
     passed = [name for name, reason in explanation.nodes.items() if reason is Reason.NOT_ELECTED]
-    assert explanation.decision == decide_l2(demand, electorate)
+    assert explanation.decision == decision
     assert elected == ([explanation.decision.holder] if explanation.decision.holder else [])
     assert not passed or elected
     if elected:
@@ -83,7 +92,7 @@ def test_losing_another_node_moves_nothing_among_equals(
         demand.advertisements,
         (Served(TrafficPolicy.CLUSTER, EndpointsView(frozenset(), anywhere=True)),),
     )
-    before = decide_l2(cluster, Electorate(facts))
-    after = decide_l2(cluster, Electorate(one for one in facts if one.name != lost))
+    before = decide(cluster, Electorate(facts))
+    after = decide(cluster, Electorate(one for one in facts if one.name != lost))
     if before.holder != lost:
         assert (after.holder, after.interfaces) == (before.holder, before.interfaces)

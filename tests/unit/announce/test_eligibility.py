@@ -11,7 +11,9 @@ from baremetal_lb.announce.eligibility import (
     node_exists,
     node_has_interface,
     node_has_network,
+    node_is_in_service,
     node_is_not_excluded,
+    node_is_ready,
     node_is_selected,
     node_refusal,
     services_refusal,
@@ -72,6 +74,18 @@ ON_ETH9_IN_RACK_1 = replace(ON_ETH9, node_selectors=rack("r1"))
             (),
             Reason.NODE_NETWORK_UNAVAILABLE,
             id="the NetworkUnavailable condition",
+        ),
+        pytest.param(node_is_in_service, NODE, (ANYWHERE,), None, id="no taint"),
+        pytest.param(
+            node_is_in_service,
+            replace(NODE, view=replace(VIEW, out_of_service=True)),
+            (ANYWHERE,),
+            Reason.NODE_OUT_OF_SERVICE,
+            id="the out-of-service taint",
+        ),
+        pytest.param(node_is_ready, NODE, (ANYWHERE,), None, id="a node that is ready"),
+        pytest.param(
+            node_is_ready, replace(NODE, unready=True), (ANYWHERE,), Reason.NODE_NOT_READY, id="NotReady for too long"
         ),
         pytest.param(address_is_advertised, NODE, (ANYWHERE,), None, id="an advertisement"),
         pytest.param(address_is_advertised, NODE, (), Reason.NO_ADVERTISEMENT, id="no advertisement"),

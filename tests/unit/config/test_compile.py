@@ -173,6 +173,26 @@ def test_an_advertisement_keeps_nodes_and_interfaces() -> None:
     assert [one.selects_node({"rack": rack}) for rack in ("a", "b")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("spec", "preempt_after"),
+    [
+        pytest.param({}, 30.0, id="after 30 s unless it says otherwise"),
+        pytest.param({"preemptionDelaySeconds": 0}, 0.0, id="at once"),
+        pytest.param({"preemption": "Never", "preemptionDelaySeconds": 5}, None, id="never"),
+    ],
+)
+def test_an_advertisement_keeps_preferences(spec: Raw, preempt_after: float | None) -> None:
+    """The weights of all selectors that match add up."""
+    preferred = [
+        {"weight": 10, "preference": {"matchLabels": {"rack": "a"}}},
+        {"weight": 5, "preference": {"matchLabels": {"uplink": "fast"}}},
+    ]
+    (one,) = compile_config(POOLS, [advertisement(preferredNodeSelectors=preferred, **spec)])[0].l2_advertisements
+    labels: tuple[dict[str, str], ...] = ({"rack": "a", "uplink": "fast"}, {"rack": "a"}, {"uplink": "fast"}, {})
+    assert [one.preference(some) for some in labels] == [15, 10, 5, 0]
+    assert one.preempt_after == preempt_after
+
+
 def test_an_advertisement_keeps_service_selectors() -> None:
     raw = advertisement(serviceSelectors=[{"matchLabels": {"app": "web"}}, {"matchLabels": {"app": "api"}}])
     (one,) = compile_config(POOLS, [raw])[0].l2_advertisements

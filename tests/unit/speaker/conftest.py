@@ -157,6 +157,15 @@ class Connection:
         body = {**body, "metadata": {**body["metadata"], "name": name}}
         return deepcopy(await self.server.put(f"{path}/{name}", body))
 
+    async def patch(self, path: str, body: Raw) -> Raw:
+        """Merge into the status of an object, the only thing that speakers patch."""
+        await asyncio.sleep(0.001)
+        self._check("PATCH", path)
+        path = path.removesuffix("/status")
+        if path not in self.server.objects:
+            raise ApiError(404, "NotFound", path)
+        return deepcopy(await self.server.put(path, {**deepcopy(self.server.objects[path]), **deepcopy(body)}))
+
     async def replace(self, path: str, body: Raw) -> Raw:
         await asyncio.sleep(0.001)
         self._check("PUT", path)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.announce.decision import decide_l2
+from baremetal_lb.announce.decision import decide_l2, nominate_l2
 from baremetal_lb.announce.model import Decision
 from baremetal_lb.cluster.endpoints import EndpointSliceView
 from baremetal_lb.cluster.lease import OfferedInterfaces
@@ -246,7 +246,9 @@ def announced(state: ClusterState) -> ClusterState:
 def decide(state: ClusterState, address: Address) -> Decision:
     demand = state.demand(address)
     assert demand is not None
-    return decide_l2(demand, state.electorate)
+    nomination = nominate_l2(demand, state.electorate)
+    holder = nomination.tiers[0].first(address) if nomination.tiers else None
+    return decide_l2(demand, state.electorate, nomination, holder)
 
 
 @pytest.mark.parametrize("address", [IPV4, IPV6])
