@@ -17,8 +17,8 @@ from baremetal_lb.announce.eligibility import (
 )
 from baremetal_lb.announce.model import Decision, Demand, Explanation, NodeFacts, Nomination
 from baremetal_lb.config.model import Config, L2Advertisement
-from baremetal_lb.election.assignment import Tiers
 from baremetal_lb.election.rendezvous import Candidates
+from baremetal_lb.election.watchers import Tiers
 from baremetal_lb.reasons import Reason
 
 

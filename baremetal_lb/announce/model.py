@@ -9,7 +9,7 @@ from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.cluster.service import TrafficPolicy
 from baremetal_lb.config.model import L2Advertisement
-from baremetal_lb.election.assignment import Tiers
+from baremetal_lb.election.watchers import Tiers
 from baremetal_lb.reasons import Reason
 
 

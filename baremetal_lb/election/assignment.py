@@ -1,9 +1,9 @@
 """Who is to hold each address: whoever holds it, else the first of the best nodes that has not its share already.
 
 Theory of operation. Every node says which addresses it holds, each in a *term*: whoever begins to hold an address
-counts on from the highest term it knows. Of the nodes that say that they hold an address, and may, the one with the
-highest term is the present holder; among equals the first by preference and rendezvous order. It *keeps* the address,
-however many it has, and whoever comes (back).
+counts on from the highest term it knows, and so does one that was contested and stays. Of the nodes that say that they
+hold an address, and may, the one with the highest term is the present holder; among equals the first by preference and
+rendezvous order. It *keeps* the address, however many it has, and whoever comes (back).
 
 An address is *open* where nobody holds it who may, or where a better node than its holder has been there for
 `preempt_after` seconds. The open ones are dealt in the order of the addresses: each goes to that of its best nodes that
@@ -18,7 +18,7 @@ A node's *share* is a sum over the addresses for which it is one of the best: on
 is 1.25 times that, rounded up. So addresses with different candidates have one bound in common. Where all the best
 nodes of an address are at their bounds it goes to one of those the least beyond. A bound makes nothing move.
 
-What is kept costs no hashing: an order is computed for what is open.
+What is kept costs no hashing: an order is computed for what is open, and among the few that watch a holder.
 """
 
 from collections import Counter, defaultdict
@@ -27,9 +27,7 @@ from dataclasses import dataclass, field
 
 from baremetal_lb.addresses import Address
 from baremetal_lb.election.rendezvous import Candidates
-
-Tiers = tuple[Candidates, ...]
-"""The candidates of an address, the best first."""
+from baremetal_lb.election.watchers import Tiers, choose_watchers
 
 _WHOLE = 1 << 40
 """One address, in the integers that shares are counted in: sums of them are the same in any order."""
@@ -84,6 +82,7 @@ class Assignment:
         """How many addresses have these nodes as their best."""
         self._before: dict[Address, str | None] = {}
         """Who held, at the last deal, what was touched since."""
+        self._watchers: dict[str, tuple[str, ...]] = {}
 
     def put(self, contest: Contest, now: float) -> None:
         """Take in an address, or what is new about it."""
@@ -127,6 +126,27 @@ class Assignment:
         """Give the addresses that the node is to hold."""
         return frozenset(self._held.get(node, ()))
 
+    def successors(self, address: Address) -> tuple[str, ...]:
+        """Name those that watch the holder and may take the address over, in the order in which they should."""
+        holder = self.holder(address)
+        if holder is None:
+            return ()
+        watchers = self.watchers(holder)
+        ranked = (Candidates(set(tier.nodes) & set(watchers)).rank(address) for tier in self._contests[address].tiers)
+        return tuple(node for tier in ranked for node in tier)
+
+    def watchers(self, holder: str) -> tuple[str, ...]:
+        """Name those that watch a holder; nobody watches a node without addresses."""
+        known = self._watchers.get(holder)
+        if known is None:
+            candidates = {self._contests[address].tiers for address in self._held.get(holder, ())}
+            known = self._watchers[holder] = choose_watchers(holder, candidates)
+        return known
+
+    def watched_by(self, node: str) -> frozenset[str]:
+        """Name the holders that the node watches."""
+        return frozenset(holder for holder in self._held if node in self.watchers(holder))
+
     def check_invariants(self) -> None:
         """Hold after every call."""
         assert {address for held in self._held.values() for address in held} == set(self._holders)
@@ -158,10 +178,12 @@ class Assignment:
         before = self._holders.pop(address, None)
         self._before.setdefault(address, before)
         if before is not None:
+            self._watchers.pop(before, None)
             self._held[before].discard(address)
             if not self._held[before]:
                 del self._held[before]
         if holder is not None:
+            self._watchers.pop(holder, None)
             self._holders[address] = holder
             self._held[holder].add(address)
 

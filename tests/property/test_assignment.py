@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.election.assignment import Assignment, Contest, Tiers
+from baremetal_lb.election.assignment import Assignment, Contest
 from baremetal_lb.election.rendezvous import Candidates
+from baremetal_lb.election.watchers import WATCHERS, Tiers
 
 NODES = ("a", "b", "c", "d", "e")
 ADDRESSES: tuple[Address, ...] = tuple(
@@ -142,6 +143,7 @@ def test_the_order_of_the_input_does_not_matter(known: list[Contest], data: st.D
     deal(one, known)
     deal(other, data.draw(st.permutations(known)))
     assert named_by(one) == named_by(other)
+    assert [one.successors(address) for address in ADDRESSES] == [other.successors(address) for address in ADDRESSES]
 
 
 @given(sticky_clusters, st.sampled_from(NODES))
@@ -172,6 +174,21 @@ def test_nobody_is_dealt_more_than_its_bound_while_another_has_room(known: list[
         assert len(nowhere_else) >= min(beyond[node], len(given_to_it))
 
 
+@given(clusters)
+def test_successors_watch_the_holder_and_may_take_over(known: list[Contest]) -> None:
+    assignment = Assignment()
+    deal(assignment, known)
+    for contest in known:
+        holder = assignment.holder(contest.address)
+        candidates = {node for tier in contest.tiers for node in tier.nodes}
+        successors = assignment.successors(contest.address)
+        assert set(successors) == (candidates - {holder} if holder else set())
+        ranks = [next(rank for rank, tier in enumerate(contest.tiers) if node in tier) for node in successors]
+        assert ranks == sorted(ranks)
+        assert all(holder in assignment.watched_by(node) for node in successors)
+        assert len(assignment.watchers(holder or "")) <= WATCHERS
+
+
 SOME_ADDRESSES = ADDRESSES[:6]
 ROUNDS_TO_SETTLE = 6
 
@@ -189,10 +206,11 @@ class Speaker:
     def act(self, preempt_after: float | None, now: float, silent: str | None) -> set[Address]:
         """Do a round; give the addresses that it begins to hold, also in place of a node that fell silent."""
         contests = {address: self.contest(address, preempt_after) for address in SOME_ADDRESSES}
-        if silent is not None:
-            contests = {address: without(contest, silent) for address, contest in contests.items()}
         deal(self.assignment, contests.values(), now)
         mine = self.assignment.held_by(self.name)
+        if silent is not None:
+            watched = self.assignment.held_by(silent)
+            mine |= {one for one in watched if self.assignment.successors(one)[:1] == (self.name,)}
         begun = mine - self.holding.keys()
         for address, contest in contests.items():
             named = self.assignment.holder(address)

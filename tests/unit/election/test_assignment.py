@@ -5,8 +5,9 @@ from ipaddress import ip_network
 import pytest
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.election.assignment import Assignment, Contest, Tiers
+from baremetal_lb.election.assignment import Assignment, Contest
 from baremetal_lb.election.rendezvous import Candidates
+from baremetal_lb.election.watchers import WATCHERS, Tiers
 
 NODES = tuple(f"node{number}" for number in range(1, 6))
 BLOCKS: dict[str, list[Address]] = {
@@ -23,6 +24,10 @@ class CountedCandidates(Candidates):
     def first(self, address: Address) -> str:
         type(self).asked += 1
         return super().first(address)
+
+    def rank(self, address: Address) -> tuple[str, ...]:
+        type(self).asked += 1
+        return super().rank(address)
 
 
 @pytest.fixture
@@ -244,6 +249,46 @@ def test_preemption_that_is_turned_off_leaves_the_address_where_it_is(assignment
 )
 def test_terms_count_on(address: Address, claims: dict[str, int], term: int) -> None:
     assert Contest(address, tiers(NODES), claims).next_term == term
+
+
+def test_successors_are_those_that_may_the_better_first_without_the_holder(
+    assignment: Assignment, address: Address
+) -> None:
+    deal(assignment, [Contest(address, tiers(["node5", "node1"], ["node2", "node3"]), {"node5": 1})])
+    lesser = Candidates(["node2", "node3"]).rank(address)
+    assert assignment.successors(address) == ("node1", *lesser)
+
+
+def test_nobody_succeeds_where_nobody_holds(assignment: Assignment, address: Address) -> None:
+    deal(assignment, [Contest(address)])
+    assert assignment.successors(address) == ()
+
+
+def test_successors_watch_the_holder(assignment: Assignment, addresses: list[Address]) -> None:
+    """However many nodes there are, only some watch one holder, and the order differs from address to address."""
+    candidates = tiers(f"node{number}" for number in range(100))
+    deal(assignment, [Contest(one, candidates, {"node7": 1}) for one in addresses])
+    watchers = assignment.watchers("node7")
+    assert len(watchers) == WATCHERS
+    assert {one for address in addresses for one in assignment.successors(address)[:1]} == set(watchers)
+    assert all(sorted(assignment.successors(one)) == sorted(watchers) for one in addresses)
+    assert {one for one in candidates[0].nodes if assignment.watched_by(one)} == set(watchers)
+
+
+def test_nobody_watches_a_node_without_addresses(assignment: Assignment, address: Address) -> None:
+    assert assignment.watchers("node1") == ()
+    deal(assignment, [Contest(address, tiers(NODES), {"node1": 1})])
+    assert set(assignment.watchers("node1")) == set(NODES[1:])
+    deal(assignment, [Contest(address, tiers(NODES), {"node2": 2})])
+    assert assignment.watchers("node1") == ()
+    assert assignment.watched_by("node1") == {"node2"}
+
+
+def test_watchers_follow_the_candidates(assignment: Assignment, address: Address) -> None:
+    deal(assignment, [Contest(address, tiers(["node1", "node2"]), {"node1": 1})])
+    assert assignment.watchers("node1") == ("node2",)
+    deal(assignment, [Contest(address, tiers(["node1", "node3"]), {"node1": 1})])
+    assert assignment.watchers("node1") == ("node3",)
 
 
 def test_what_is_kept_costs_no_hashing(
