@@ -35,7 +35,8 @@ def cluster(bare_lab: Lab) -> Iterator[Lab]:
     accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"
     bare_lab.wait(lambda: bare_lab.get_json(accounts), PATIENCE, "the default service account")
     yield bare_lab
-    bare_lab.kubectl("delete", "namespace", NAMESPACE, timeout=60)
+    # Kubernetes looks for what is left in ever longer intervals, so nobody waits for the end.
+    bare_lab.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def container(name: str = "main", **more: Any) -> dict[str, Any]:
