@@ -7,7 +7,7 @@ from typing import Any
 from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import REASONS_THAT_END, Allocation, Outcome
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
-from baremetal_lb.allocator.sharing import Sharing
+from baremetal_lb.allocator.sharing import Sharing, sharing_of
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
 from baremetal_lb.reasons import Reason
 
@@ -21,7 +21,6 @@ class Entry:
 
     view: ServiceView
     request: AllocationRequest | Refusal
-    sharing: Sharing
     changed_at: float
     outcome: Outcome | None = None
     lost: Refusal | None = None
@@ -36,6 +35,11 @@ class Entry:
     def key(self) -> ServiceKey:
         """Namespace and name of the Service."""
         return self.view.key
+
+    @property
+    def sharing(self) -> Sharing:
+        """What it says about sharing, also where its request can't be read."""
+        return self.request.sharing if isinstance(self.request, AllocationRequest) else sharing_of(self.view)
 
     @property
     def is_settled(self) -> bool:
