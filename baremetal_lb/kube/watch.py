@@ -1,8 +1,8 @@
 """List, watch, and compare after every new list: what was deleted while we were cut off is delivered as well.
 
 `kubernetes.aio` has a Watch without an informer: it raises on connection errors and forgets deletions. This one keeps
-the keys it has delivered, goes on from the last resourceVersion after a lost connection, and lists anew where the API
-server has forgotten that version (410 Gone).
+the keys it has delivered, each with its resourceVersion, so that a new list tells only what is new. It goes on from the
+last resourceVersion after a lost connection, and lists anew where the API server has forgotten that version (410 Gone).
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Watch(Generic[T]):
             for name, value in (("fieldSelector", field_selector), ("labelSelector", label_selector))
             if value
         }
-        self._delivered: set[Key] = set()
+        self._delivered: dict[Key, str] = {}
         self._version = ""
         self._lists_wanted = 0
         self._lists_made = 0
@@ -101,7 +101,7 @@ class Watch(Generic[T]):
             await self._list_made.wait()
 
     async def _list(self) -> None:
-        """Deliver every object, then the disappearance of those that were known and are not listed."""
+        """Deliver every object that is new, then the disappearance of those that were known and are not listed."""
         wanted = self._lists_wanted
         seen: set[Key] = set()
         query: dict[str, str | int] = {"limit": PAGE_SIZE}
@@ -113,7 +113,7 @@ class Watch(Generic[T]):
             if not token:
                 break
             query["continue"] = token
-        for key in self._delivered - seen:
+        for key in self._delivered.keys() - seen:
             self._forget(key)
         self._version = page["metadata"]["resourceVersion"]
         self._lists_made = wanted
@@ -154,20 +154,21 @@ class Watch(Generic[T]):
             self._deliver(raw)
 
     def _deliver(self, raw: dict[str, Any]) -> Key:
-        key = _key(raw)
+        key, version = _key(raw), raw["metadata"]["resourceVersion"]
+        if self._delivered.get(key) == version:
+            return key
         try:
             view = self._parse(raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.error("object not understood", path=self._path, key=key, error=repr(error))
             self._forget(key)
             return key
-        self._delivered.add(key)
+        self._delivered[key] = version
         self._on_change(key, view)
         return key
 
     def _forget(self, key: Key) -> None:
-        if key in self._delivered:
-            self._delivered.discard(key)
+        if self._delivered.pop(key, None) is not None:
             self._on_change(key, None)
 
     def _set_connected(self, *, connected: bool) -> None:
