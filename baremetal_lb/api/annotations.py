@@ -43,6 +43,8 @@ def annotation(annotations: Mapping[str, str], name: Annotation) -> str | None:
 
 def contradictions(annotations: Mapping[str, str]) -> tuple[Contradiction, ...]:
     """Each weaker spelling whose value differs from the strongest's. The order of addresses is no difference."""
+    if len(annotations) < 2:
+        return ()
     return tuple(
         Contradiction(stronger, key)
         for name in Annotation
