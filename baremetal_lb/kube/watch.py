@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from baremetal_lb.kube.client import ApiError, KubeClient
+from baremetal_lb.kube.pages import pages
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -52,7 +53,7 @@ class Watch(Generic[T]):
         self._parse = parse
         self._on_change = on_change
         self._on_connection = on_connection
-        self._selectors: dict[str, str | int] = {
+        self._selectors: dict[str, str] = {
             name: value
             for name, value in (("fieldSelector", field_selector), ("labelSelector", label_selector))
             if value
@@ -104,18 +105,14 @@ class Watch(Generic[T]):
         """Deliver every object that is new, then the disappearance of those that were known and are not listed."""
         wanted = self._lists_wanted
         seen: set[Key] = set()
-        query: dict[str, str | int] = {"limit": PAGE_SIZE}
-        while True:
-            page = await self._client.get(self._path, **query, **self._selectors)
+        version = ""
+        async for page in pages(self._client.get, self._path, limit=PAGE_SIZE, **self._selectors):
             for raw in page["items"]:
                 seen.add(self._deliver(raw))
-            token = page["metadata"].get("continue")
-            if not token:
-                break
-            query["continue"] = token
+            version = page["metadata"]["resourceVersion"]
         for key in self._delivered.keys() - seen:
             self._forget(key)
-        self._version = page["metadata"]["resourceVersion"]
+        self._version = version
         self._lists_made = wanted
         self._list_made.set()
         self.synced.set()
