@@ -1,13 +1,12 @@
 """One Service as the controller knows it: what the API server says of it, and what was decided."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import REASONS_THAT_END, Allocation, Outcome
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
 from baremetal_lb.allocator.sharing import Sharing, sharing_of
+from baremetal_lb.cluster.conditions import Condition, find_condition
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
 from baremetal_lb.reasons import Reason
 
@@ -76,6 +75,6 @@ def version_of(view: ServiceView) -> int:
     return int(view.resource_version or 0)
 
 
-def our_condition(view: ServiceView) -> Mapping[str, Any]:
+def our_condition(view: ServiceView) -> Condition:
     """What we told this Service last; empty where we never did."""
-    return next((one for one in view.conditions if one.get("type") == ASSIGNED_CONDITION), {})
+    return find_condition(view.conditions, ASSIGNED_CONDITION)

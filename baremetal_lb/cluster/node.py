@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baremetal_lb.addresses import Address, AddressRange, parse_address
+from baremetal_lb.cluster.conditions import condition_of
 from baremetal_lb.cluster.ranges import parse_ranges
 
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -23,14 +24,11 @@ class NodeView:
 def parse_node(raw: Mapping[str, Any]) -> NodeView:
     """Reduce an API server's Node."""
     labels = raw["metadata"].get("labels") or {}
-    conditions = (raw.get("status") or {}).get("conditions") or ()
     return NodeView(
         name=raw["metadata"]["name"],
         labels=labels,
         excluded=EXCLUDE_LABEL in labels,
-        network_unavailable=any(
-            one.get("type") == "NetworkUnavailable" and one.get("status") == "True" for one in conditions
-        ),
+        network_unavailable=condition_of(raw, "NetworkUnavailable").get("status") == "True",
     )
 
 
