@@ -27,7 +27,7 @@ from baremetal_lb.allocator.choose import Held, could_serve
 from baremetal_lb.allocator.entry import Entry, our_condition
 from baremetal_lb.allocator.fence import Fence
 from baremetal_lb.allocator.ledger import Ledger
-from baremetal_lb.allocator.pools import Applicant
+from baremetal_lb.allocator.pools import Applicant, applicant_of
 from baremetal_lb.allocator.request import Refusal, from_pools, parse_request
 from baremetal_lb.allocator.waiting import WaitingServices
 from baremetal_lb.cluster.namespace import NamespaceView
@@ -183,9 +183,7 @@ class Assigner:
         """The entry's Service as one who asks for addresses; None where its request can't be read."""
         if isinstance(entry.request, Refusal):
             return None
-        namespace = entry.key.namespace
-        view = self._namespaces.get(namespace) or NamespaceView(namespace)
-        return Applicant(entry.request, view, from_pools(entry.view))
+        return applicant_of(entry.view, entry.request, self._namespaces)
 
     def _refresh(self, entry: Entry, view: ServiceView, now: float) -> None:
         ours = set(entry.addresses)
