@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.admission.model import RawObject
 from baremetal_lb.allocator.ledger import Ledger
 from baremetal_lb.allocator.pools import Applicant, applicant_of
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
@@ -17,6 +16,7 @@ from baremetal_lb.allocator.sharing import sharing_of
 from baremetal_lb.cluster.namespace import NamespaceView
 from baremetal_lb.cluster.service import LOAD_BALANCER_CLASS, ServiceKey, ServiceView
 from baremetal_lb.config.model import Config, Surroundings
+from baremetal_lb.config.reading import RawObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ from baremetal_lb.api.base import (
     PrinterColumn,
     Set,
 )
-from baremetal_lb.api.selector import LabelSelector
+from baremetal_lb.api.selector import SELECTORS_MAX, LabelSelector
 
 POOLS_MAX = 256
-SELECTORS_MAX = 32
 INTERFACES_MAX = 64
 
 PoolName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_MAX)]
