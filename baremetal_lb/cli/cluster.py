@@ -6,13 +6,20 @@ from collections.abc import AsyncIterator
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from baremetal_lb.kube.client import ApiError, KubeClient
 from baremetal_lb.kube.pages import pages
 
 BUSY_RETRIES, BUSY_SECONDS = 5, 1.0
 OBJECTS_PER_PAGE = 500
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option(envvar="KUBECONFIG", help="How to log in to the cluster; kubectl's by default.")
+]
+Context = Annotated[str | None, typer.Option(help="Which context of the kubeconfig.")]
 
 
 def default_kubeconfig() -> Path | None:
