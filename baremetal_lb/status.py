@@ -16,12 +16,11 @@ from baremetal_lb.allocator.request import Refusal
 from baremetal_lb.api.annotations import Annotation
 from baremetal_lb.api.base import READY
 from baremetal_lb.api.pool import COUNT_MAX
+from baremetal_lb.cluster.conditions import Condition, find_condition
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
 from baremetal_lb.config.model import Claim
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.reasons import Reason
-
-Condition = Mapping[str, Any]
 
 OVERLAPS_CLUSTER = "OverlapsCluster"
 """The type of the condition that warns of a pool."""
@@ -148,11 +147,6 @@ def says_something_new(view: ServiceView, outcome: Outcome, lost: Refusal | None
         return False
     told = our_condition(view)
     return (told.get("reason"), told.get("message")) != (outcome.reason, outcome.message)
-
-
-def find_condition(conditions: Collection[Condition], kind: str) -> Condition:
-    """The condition of a type among these; empty where there is none."""
-    return next((one for one in conditions if one.get("type") == kind), {})
 
 
 def condition(kind: str, *, is_true: bool, reason: Reason, message: str) -> Condition:

@@ -80,8 +80,12 @@ async def addressed(client: KubeClient) -> AsyncIterator[Addressed]:
 def controller(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     program = Path(sys.executable).with_name("baremetal-lb")
     kubeconfig = lab.paths.kubeconfig(ADMIN.kubeconfig)
+    # The image's modules are compiled; here the first start of a run does it.
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(lab.paths.state / "bytecode")}
     with lab.paths.log("controller").open("ab") as log:
-        process = subprocess.Popen([program, "controller", "--kubeconfig", kubeconfig], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [program, "controller", "--kubeconfig", kubeconfig], stdout=log, stderr=log, env=os.environ | compiled
+        )
         try:
             yield process
         finally:

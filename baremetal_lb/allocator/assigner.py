@@ -27,9 +27,8 @@ from baremetal_lb.allocator.choose import Held, could_serve
 from baremetal_lb.allocator.entry import Entry, our_condition
 from baremetal_lb.allocator.fence import Fence
 from baremetal_lb.allocator.ledger import Ledger
-from baremetal_lb.allocator.pools import Applicant
+from baremetal_lb.allocator.pools import Applicant, applicant_of
 from baremetal_lb.allocator.request import Refusal, from_pools, parse_request
-from baremetal_lb.allocator.sharing import sharing_of
 from baremetal_lb.allocator.waiting import WaitingServices
 from baremetal_lb.cluster.namespace import NamespaceView
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
@@ -123,7 +122,7 @@ class Assigner:
         if view is None or (entry is None and not _concerns_us(view)):
             return
         if entry is None:
-            entry = self.entries[key] = Entry(view, parse_request(view), sharing_of(view), now)
+            entry = self.entries[key] = Entry(view, parse_request(view), now)
         else:
             self._refresh(entry, view, now)
         if self._started:
@@ -184,14 +183,12 @@ class Assigner:
         """The entry's Service as one who asks for addresses; None where its request can't be read."""
         if isinstance(entry.request, Refusal):
             return None
-        namespace = entry.key.namespace
-        view = self._namespaces.get(namespace) or NamespaceView(namespace)
-        return Applicant(entry.request, view, from_pools(entry.view))
+        return applicant_of(entry.view, entry.request, self._namespaces)
 
     def _refresh(self, entry: Entry, view: ServiceView, now: float) -> None:
         ours = set(entry.addresses)
         was_shown = entry.is_settled and ours and ours <= set(entry.view.ingress)
-        entry.view, entry.request, entry.sharing, entry.changed_at = view, parse_request(view), sharing_of(view), now
+        entry.view, entry.request, entry.changed_at = view, parse_request(view), now
         if not self._is_outside_pools(view):
             entry.yielded = False
         elif was_shown and not ours <= set(view.ingress):

@@ -66,10 +66,10 @@ class Ledger:
         self._assigned.clear()
         self._of_namespace.clear()
         for address in self._holders.keys() | self._reservations.keys():
-            if free := self._free_of(address):
+            pool = self.pools.holding(address)
+            if free := self._free_in(pool, family_of(address)):
                 free.take(address)
-        for address, holders in self._holders.items():
-            self._count(address, holders, 1)
+            self._count(address, pool, self.holders_of(address), 1)
 
     def namespaces_changed(self) -> None:
         """Judge the pools anew: the labels of a Namespace changed."""
@@ -199,13 +199,14 @@ class Ledger:
 
     def _set_holders(self, address: Address, holders: Iterable[ServiceKey]) -> None:
         before, after = self.holders_of(address), tuple(sorted(holders))
+        pool = self.pools.holding(address)
         if after:
             self._holders[address] = after
         else:
             del self._holders[address]
-        self._count(address, before, -1)
-        self._count(address, after, 1)
-        if address in self._reservations or not (free := self._free_of(address)):
+        self._count(address, pool, before, -1)
+        self._count(address, pool, after, 1)
+        if address in self._reservations or not (free := self._free_in(pool, family_of(address))):
             return
         if not before:
             free.take(address)
@@ -219,13 +220,12 @@ class Ledger:
                 reserved[pool.name, family_of(address)].append(address)
         return reserved
 
-    def _free_of(self, address: Address) -> FreeAddresses | None:
-        pool = self.pools.holding(address)
-        return self._free.get((pool.name, family_of(address))) if pool else None
+    def _free_in(self, pool: Pool | None, family: Family) -> FreeAddresses | None:
+        return self._free.get((pool.name, family)) if pool else None
 
-    def _count(self, address: Address, holders: Iterable[ServiceKey], by: int) -> None:
+    def _count(self, address: Address, pool: Pool | None, holders: Iterable[ServiceKey], by: int) -> None:
         """Count the address once for its pool, and once for each namespace that has it."""
-        pool, family = self.pools.holding(address), family_of(address)
+        family = family_of(address)
         namespaces = {holder.namespace for holder in holders}
         for namespace in namespaces:
             self._of_namespace[namespace, None, family] += by

@@ -18,10 +18,9 @@ from baremetal_lb.api.base import (
     PrinterColumn,
     Set,
 )
-from baremetal_lb.api.selector import LabelSelector
+from baremetal_lb.api.selector import SELECTORS_MAX, LabelSelector
 
 POOLS_MAX = 256
-SELECTORS_MAX = 32
 PREFERENCES_MAX = 16
 INTERFACES_MAX = 64
 PREEMPTION_DELAY_MAX_SECONDS = 86_400

@@ -22,12 +22,11 @@ from baremetal_lb.api.base import (
     rules,
 )
 from baremetal_lb.api.entry import Entry
-from baremetal_lb.api.selector import LabelKey, LabelSelector
+from baremetal_lb.api.selector import SELECTORS_MAX, LabelKey, LabelSelector
 
 ENTRIES_MAX = 1000
 CLASSES_MAX = 16
 NAMESPACES_MAX = 256
-SELECTORS_MAX = 32
 COUNT_MAX = 2**63 - 1
 """The largest count that the API server can store; an IPv6 /64 has more addresses."""
 

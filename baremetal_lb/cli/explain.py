@@ -21,7 +21,7 @@ from baremetal_lb.allocator.explain import explain
 from baremetal_lb.api.base import CustomResource
 from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.pool import IPAddressPool
-from baremetal_lb.cli.cluster import default_kubeconfig, read_pages, read_patiently
+from baremetal_lb.cli.cluster import Context, Kubeconfig, default_kubeconfig, read_pages, read_patiently
 from baremetal_lb.cli.explanation import Answer, as_json, print_answer
 from baremetal_lb.cluster.namespace import NamespaceView, parse_namespace
 from baremetal_lb.cluster.service import ServiceKey, ServiceView, parse_service
@@ -60,10 +60,8 @@ def main() -> None:
 def service(
     name: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="The Service.")],
     *,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="How to log in to the cluster; kubectl's by default.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Which context of the kubeconfig.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     output: Annotated[OutputFormat, typer.Option("--output", "-o", help="For people or for programs.")] = (
         OutputFormat.TEXT
     ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baremetal_lb.addresses import Address, AddressRange, parse_address
+from baremetal_lb.cluster.conditions import condition_of
 from baremetal_lb.cluster.ranges import parse_ranges
 
 OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
@@ -27,13 +28,12 @@ def parse_node(raw: Mapping[str, Any]) -> NodeView:
     """Reduce an API server's Node."""
     labels = raw["metadata"].get("labels") or {}
     taints = (raw.get("spec") or {}).get("taints") or ()
-    conditions = {one.get("type"): one.get("status") for one in (raw.get("status") or {}).get("conditions") or ()}
     return NodeView(
         name=raw["metadata"]["name"],
         labels=labels,
         excluded=EXCLUDE_LABEL in labels,
-        network_unavailable=conditions.get("NetworkUnavailable") == "True",
-        not_ready=conditions.get("Ready", "True") != "True",
+        network_unavailable=condition_of(raw, "NetworkUnavailable").get("status") == "True",
+        not_ready=condition_of(raw, "Ready").get("status", "True") != "True",
         out_of_service=any(one.get("key") == OUT_OF_SERVICE_TAINT for one in taints),
     )
 

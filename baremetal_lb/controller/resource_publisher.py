@@ -18,6 +18,7 @@ from baremetal_lb.allocator.ledger import Usage
 from baremetal_lb.api.base import GROUP, READY, VERSION
 from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.pool import IPAddressPool
+from baremetal_lb.cluster.conditions import Condition, condition_of
 from baremetal_lb.config.model import Claim, Config
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.controller.api import ApiWriter
@@ -29,9 +30,7 @@ from baremetal_lb.reasons import Reason
 from baremetal_lb.settings import ControllerSettings
 from baremetal_lb.status import (
     OVERLAPS_CLUSTER,
-    Condition,
     claim_readiness,
-    find_condition,
     pool_conditions,
     readiness,
     resource_status,
@@ -170,8 +169,8 @@ class ResourcePublisher:
         """Say in the log and in Events which of our conditions say something else now."""
         metadata = before["metadata"]
         for aspect in (READY, OVERLAPS_CLUSTER):
-            old = find_condition((before.get("status") or {}).get("conditions") or (), aspect)
-            new = find_condition(patch["status"].get("conditions") or (), aspect)
+            old = condition_of(before, aspect)
+            new = condition_of(patch, aspect)
             if not new or (old.get("reason"), old.get("message")) == (new["reason"], new["message"]):
                 continue
             log.info("resource judged", kind=kind, name=metadata["name"], reason=new["reason"], message=new["message"])

@@ -6,6 +6,7 @@ building one for each of thousands of Services costs more than the request itsel
 
 import json
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,10 @@ WATCH_READ_TIMEOUT_SECONDS = 420.0
 
 KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 5, 2, 3
 """A peer that vanished is noticed within about 11 s on a connection that carries nothing, as watches often do."""
+
+
+TLS_READ_BYTES = 32 * 1024
+"""Two TLS records. asyncio's own 256 KB for each connection are 9 MB for all those of a controller."""
 
 
 class ApiError(Exception):
@@ -50,6 +55,7 @@ class KubeClient:
 
         Raises ApiError (reason "NoCredentials") where there are none.
         """
+        SSLProtocol.max_size = TLS_READ_BYTES  # there is no other way to say it
         configuration = Configuration()
         try:
             if kubeconfig is None:

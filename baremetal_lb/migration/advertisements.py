@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from baremetal_lb.api.base import InvalidResourceError
 from baremetal_lb.api.l2 import L2Advertisement, L2AdvertisementSpec
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.config.selectors import compile_selector
 from baremetal_lb.migration.notes import Note, Severity
 from baremetal_lb.migration.pools import LAYER2, ConvertedPool, Manifest, manifest, unknown_fields
-from baremetal_lb.migration.sources import LEGACY_POOL, RawObject, Source
+from baremetal_lb.migration.sources import LEGACY_POOL, Source
 
 _COPIED = ("ipAddressPoolSelectors", "nodeSelectors", "preferredNodeSelectors", "serviceSelectors", "interfaces")
 

@@ -12,7 +12,8 @@ import pytest
 from baremetal_lb.api.base import CustomResource, InvalidResourceError
 from baremetal_lb.api.claim import ADDRESSES_MAX, DESCRIPTION_LENGTH_MAX, IPAddressClaim
 from baremetal_lb.api.l2 import INTERFACES_MAX, POOLS_MAX, L2Advertisement
-from baremetal_lb.api.pool import CLASSES_MAX, ENTRIES_MAX, NAMESPACES_MAX, SELECTORS_MAX, IPAddressPool
+from baremetal_lb.api.pool import CLASSES_MAX, ENTRIES_MAX, NAMESPACES_MAX, IPAddressPool
+from baremetal_lb.api.selector import SELECTORS_MAX
 from baremetal_lb.api.status import HELD_MAX, OFFERED_MAX
 from baremetal_lb.lab.api import RequestError
 from baremetal_lb.lab.lab import Lab

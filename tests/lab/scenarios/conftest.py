@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from baremetal_lb.lab import objects
+from baremetal_lb.lab.bringup import is_ready
 from baremetal_lb.lab.lab import PRODUCT_NAMESPACE, Lab
-from baremetal_lb.lab.objects import Object
 from baremetal_lb.lab.probes import Vantage
 from baremetal_lb.lab.sandbox import Sandbox
 from baremetal_lb.lab.waiting import wait_for
@@ -45,12 +45,7 @@ def _incomplete(lab: Lab) -> list[str]:
     nodes = lab.get_json("/api/v1/nodes")["items"]
     pods = lab.get_json(f"/api/v1/namespaces/{PRODUCT_NAMESPACE}/pods")["items"]
     missing = [] if len(pods) == len(nodes) + CONTROLLERS else [f"{len(pods)} Pods"]
-    return missing + [one["metadata"]["name"] for one in (*nodes, *pods) if not _is_ready(one)]
-
-
-def _is_ready(node_or_pod: Object) -> bool:
-    conditions = node_or_pod["status"].get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return missing + [one["metadata"]["name"] for one in (*nodes, *pods) if not is_ready(one)]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import selectors
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,33 +21,10 @@ from baremetal_lb.l2.responder import Announcement
 from baremetal_lb.metrics import SpeakerMetrics
 from baremetal_lb.settings import SYSTEM_NAMESPACE, SpeakerSettings
 from baremetal_lb.speaker.speaker import Speaker
+from tests.virtual_time import VirtualLoop
 
 Raw = dict[str, Any]
 NODES = ("node1", "node2", "node3")
-
-
-class _VirtualSelector(selectors.SelectSelector):
-    """Waits for nothing: where no socket is ready, time jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everybody waits, and nothing will ever happen"
-            self.now += timeout + 1e-6  # past the timer, whatever floats make of the sum
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._virtual = _VirtualSelector()
-        super().__init__(self._virtual)
-
-    def time(self) -> float:
-        return self._virtual.now
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
