@@ -2,12 +2,12 @@
 
 Theory of operation. Beats go both ways between two nodes of which one watches the other: to every node that we watch,
 and to every one that lately proved that it watches us. Each beat carries a fresh nonce and echoes the newest one that
-came from the other side. A beat *proves life* if it echoes a nonce that we sent to that node within the last second.
+came from the other side. A beat *proves life* if it echoes a nonce that we sent to that node 0.7 seconds ago at most.
 Nothing that was recorded before can do that, and no clock is compared with another's. A proof also ends the use of all
 older nonces, so an earlier run of the same node proves nothing any more. Within a run (an `incarnation`) the sequence
 must grow.
 
-A watched node that proved nothing for `misses` intervals and a half is SILENT: one beat in `misses` may be all that
+A watched node that proved nothing for `misses` intervals and a quarter is SILENT: one beat in `misses` may be all that
 gets through. From then on only an echo of a newer nonce shows that it is back, so beats that were held back on the way
 don't. A node that was never heard has a second for its first beat.
 
@@ -17,6 +17,9 @@ beat, to give its sender a nonce to echo; not more, so that a recording makes no
 The machine lives in a time of its own, from which its own stalls are cut out: where it is called later than it asked
 for by more than `STALL_SECONDS`, that span never happened, for deadlines and nonces alike. Whoever drives it reads
 every datagram that waits before it calls `tick`, since only `tick` judges.
+
+A beat also says whether its sender goes on beating to us by itself. A node that does not know that we watch it, yet or
+any more (after a long stall of ours), has to hear us first. So it has as long for its next beat as for its first.
 
 Several keys may be in use while they are changed. To a node that we are in touch with we sign with the newest key that
 it has, too; to others with each in turn.
@@ -37,7 +40,7 @@ from baremetal_lb.election.messages import (
     fingerprint,
     parse_beat,
 )
-from baremetal_lb.election.peer import NONCE_SECONDS, Nonce, Peer, PeerState
+from baremetal_lb.election.peer import KEPT_SECONDS, Nonce, Peer, PeerState
 
 STALL_SECONDS = 0.05
 FIRST_BEAT_SECONDS = 1.0
@@ -106,8 +109,12 @@ class Rhythm(NamedTuple):
 
     @property
     def silent_seconds(self) -> float:
-        """How long a node may prove nothing: the last beat that it may miss has half an interval to be late."""
-        return (self.misses + 0.5) * self.interval_seconds
+        """How long a node may prove nothing.
+
+        Its beats may arrive a quarter of an interval apart from their rhythm, for lateness of its timers and delay in
+        the network together, while as many are lost as may be; an interval and a quarter where one fewer is lost.
+        """
+        return (self.misses + 0.25) * self.interval_seconds
 
 
 class Beats:
@@ -140,7 +147,7 @@ class Beats:
         at = self._pass_time(now)
         for peer in self._watched():
             if peer.node not in addresses:
-                peer.is_watched, peer.kept_until = False, at + NONCE_SECONDS
+                peer.is_watched, peer.kept_until = False, at + KEPT_SECONDS
         effects: list[Effect] = []
         for node, address in addresses.items():
             peer = self._peers.setdefault(node, Peer(node, at))
@@ -164,7 +171,7 @@ class Beats:
 
     def set_flags(self, flags: Flag, now: float) -> list[Effect]:
         """Say LEAVING or UNHEALTHY of ourselves from now on, at once; or neither."""
-        assert not flags & Flag.WATCHING
+        assert not flags & (Flag.WATCHING | Flag.STEADY)
         at = self._pass_time(now)
         self._flags = flags
         return self._beat_if_due(at)
@@ -195,7 +202,7 @@ class Beats:
         echoed = peer.nonce_in(beat, at)
         if echoed is None:
             return self._greeted(peer, beat, sender, at)
-        peer.life_proved(beat, at)
+        peer.life_proved(beat, at, now)
         peer.heard_at = now
         return self._moved(peer, echoed, sender, at) + self._apply(peer, _what_it_says(beat.flags))
 
@@ -281,7 +288,7 @@ class Beats:
         """When it is to be judged silent. Without a key we hear nobody, and judge nobody."""
         if not peer.is_watched or peer.state is PeerState.SILENT or not self._keys:
             return inf
-        if peer.state is PeerState.UNKNOWN:
+        if peer.state is PeerState.UNKNOWN or not peer.is_steady:
             return peer.quiet_since + FIRST_BEAT_SECONDS
         return peer.quiet_since + self._rhythm.silent_seconds
 
@@ -318,8 +325,10 @@ class Beats:
             return []
         self._sequence += 1
         nonce = self._draw_nonce()
-        peer.nonces.append(Nonce(at, nonce, address))
+        peer.nonces.append(Nonce(at, at + self._stalled, nonce, address))
         flags = self._flags_at(at) | (Flag.WATCHING if peer.is_watched else NO_FLAG)
+        if peer.is_watched or at + KEPT_SECONDS < peer.watches_us_until:
+            flags |= Flag.STEADY
         numbers = (self._incarnation, self._sequence, nonce, peer.echo)
         beat = Beat(self._node, peer.fingerprint, flags, max(self._keys), *numbers)
         key_id = self._key_for(peer, nonce)

@@ -40,9 +40,12 @@ class Flag(IntFlag):
     UNHEALTHY = 4
     """The node is up, its speaker is not."""
 
+    STEADY = 8
+    """The sender will go on beating to the receiver for a while, even if it hears nothing."""
+
 
 NO_FLAG = Flag(0)
-_ALL_FLAGS = int(Flag.WATCHING | Flag.LEAVING | Flag.UNHEALTHY)
+_ALL_FLAGS = int(Flag.WATCHING | Flag.LEAVING | Flag.UNHEALTHY | Flag.STEADY)
 
 
 class Refused(StrEnum):

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from baremetal_lb.election.messages import Beat, Flag, fingerprint
 
-NONCE_SECONDS = 1.0
+NONCE_SECONDS = 0.7
+"""How old what a beat echoes may be: longer than it takes while beats are lost both ways, and not much. A node that
+sends but hears nothing is silent so much later."""
+
+KEPT_SECONDS = 1.0
+"""What we know of a node is kept for so long after it has served its purpose."""
+
 WATCHER_SECONDS = 10.0
 """A node gets beats for so long after it said that it watches us: it may be stalled, and must find us alive then."""
 
@@ -30,9 +36,10 @@ class PeerState(StrEnum):
 
 
 class Nonce(NamedTuple):
-    """A number that we sent to a node, when, and where to."""
+    """A number that we sent to a node: when in the machine's time and when by the clock, and where to."""
 
     sent_at: float
+    sent_at_clock: float
     number: int
     address: str
 
@@ -47,6 +54,7 @@ class Peer:
         "greeting",
         "heard_at",
         "incarnation",
+        "is_steady",
         "is_watched",
         "kept_until",
         "newest_key",
@@ -66,11 +74,13 @@ class Peer:
         """Where our beats go: where the speaker says, or where a watcher has shown to be."""
         self.is_watched = False
         self.watches_us_until = -inf
-        self.kept_until = at + NONCE_SECONDS
+        self.kept_until = at + KEPT_SECONDS
         """What we know of it is forgotten then, unless we watch it."""
         self.state = PeerState.UNKNOWN
         self.quiet_since = at
         """When it last proved its life, or could begin to."""
+        self.is_steady = False
+        """Whether it beats to us until it dies. If not, it has to hear us first."""
         self.heard_at: float | None = None
         """When it last proved its life, by the clock."""
         self.incarnation: int | None = None
@@ -91,15 +101,20 @@ class Peer:
                 return nonce if at < nonce.sent_at + NONCE_SECONDS else None
         return None
 
-    def life_proved(self, beat: Beat, at: float) -> None:
-        """Take in what a beat says that echoes a nonce of ours; older nonces are void from now on."""
+    def life_proved(self, beat: Beat, at: float, clock: float) -> None:
+        """Take in what a beat says that echoes a nonce of ours; older nonces are void from now on.
+
+        If we stalled for long since we sent that one, its sender may have given us up as a watcher meanwhile.
+        """
         while self.nonces[0].number != beat.echo:
             self.nonces.popleft()
         self.incarnation, self.sequence = beat.incarnation, beat.sequence
         self.echo, self.newest_key = beat.nonce, beat.newest_key
         self.quiet_since = at
+        is_late_news = clock > self.nonces[0].sent_at_clock + WATCHER_SECONDS - KEPT_SECONDS
+        self.is_steady = bool(beat.flags & Flag.STEADY) and not is_late_news
         self.watches_us_until = at + WATCHER_SECONDS if beat.flags & Flag.WATCHING else -inf
-        self.kept_until = max(self.watches_us_until, at + NONCE_SECONDS)
+        self.kept_until = max(self.watches_us_until, at + KEPT_SECONDS)
 
     def greets_anew(self, beat: Beat) -> bool:
         """Whether a beat that proves nothing is at least later than the last such one of its run."""

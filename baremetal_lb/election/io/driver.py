@@ -66,6 +66,8 @@ class BeatProcess:
         self.counts: Counter[str] = Counter()
         """What was sent, received and refused by the process that runs now."""
         self.restarts = 0
+        self.has_reported = False
+        """Whether any process has."""
         self.pid: int | None = None
         """Of the process that runs now; None between two of them."""
         self._arguments = [node, str(port), *map(str, rhythm)]
@@ -172,6 +174,7 @@ class BeatProcess:
 
     def _take(self, report: dict[str, Any]) -> None:
         self._unanswered = 0
+        self.has_reported = True
         self.counts = Counter(report["counts"])
         seen = {node: PeerView(PeerState(state), heard_at) for node, (state, heard_at) in report["states"].items()}
         self._show({node: view for node, view in seen.items() if node in self._told["peers"]})
