@@ -26,3 +26,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing runs."""
+        self._virtual.now += seconds

@@ -28,6 +28,7 @@ PREEMPTION_DELAY_MAX_SECONDS = 86_400
 PoolName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_MAX)]
 InterfaceName = Annotated[str, StringConstraints(pattern="^[!-.0-9;-~]{1,15}$")]
 """What Linux takes as a name: up to 15 printable characters without slash, colon and blank."""
+MACAddress = Annotated[str, StringConstraints(pattern="^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
 
 
 class Preemption(StrEnum):
@@ -35,6 +36,20 @@ class Preemption(StrEnum):
 
     NEVER = "Never"
     DELAYED = "Delayed"
+
+
+class Segment(StrEnum):
+    """On which of a node's segments an address may be announced."""
+
+    ANY = "Any"
+    ON_LINK = "OnLink"
+
+
+class CordonedNodes(StrEnum):
+    """What follows for a node that is cordoned."""
+
+    STAY = "Stay"
+    LEAVE = "Leave"
 
 
 class PreferredNodes(ApiModel):
@@ -74,6 +89,15 @@ class L2AdvertisementSpec(ApiModel):
     Without any, every Service's is."""
     interfaces: Set[InterfaceName] = Field(default=(), max_length=INTERFACES_MAX, json_schema_extra=SET_OF_TEXTS)
     """Names of the network interfaces to announce on. Without any, every suitable interface of the node."""
+    segment: Segment = Segment.ANY
+    """Where to announce an address: on any interface (Any), or only on interfaces of which the node has an address
+    itself in a network that the announced one is in, too (OnLink)."""
+    answer_ping: bool = False
+    """Whether the node that announces an address answers to ping for it. It stops with the announcement, so where no
+    endpoint is ready there is no answer. One advertisement of the address that says so is enough."""
+    cordoned_nodes: CordonedNodes = CordonedNodes.STAY
+    """What follows for a node that is cordoned, as kubectl drain does first: it goes on announcing (Stay), or another
+    node takes its addresses over while there is one (Leave)."""
 
 
 class L2AdvertisementStatus(ApiModel):
@@ -92,6 +116,7 @@ class L2Advertisement(CustomResource):
         PrinterColumn("Interfaces", "string", ".spec.interfaces", "The interfaces it is limited to"),
         PrinterColumn("Pool Selectors", "string", ".spec.ipAddressPoolSelectors", "The pools by label", 1),
         PrinterColumn("Service Selectors", "string", ".spec.serviceSelectors", "The Services by label", 1),
+        PrinterColumn("Segment", "string", ".spec.segment", "On which segments", 1),
         PrinterColumn("Node Selectors", "string", ".spec.nodeSelectors", "The nodes by label", 1),
         READY_COLUMN,
         AGE_COLUMN,

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, StringConstraints
 
 from baremetal_lb.api.base import (
     AGE_COLUMN,
     SET_OF_TEXTS,
+    WRITTEN_AS_A_WHOLE,
     ApiModel,
     CustomResource,
     Names,
@@ -15,7 +16,7 @@ from baremetal_lb.api.base import (
     Set,
 )
 from baremetal_lb.api.entry import ADDRESS_LENGTH_MAX
-from baremetal_lb.api.l2 import InterfaceName
+from baremetal_lb.api.l2 import InterfaceName, MACAddress
 
 HELD_MAX = 6000
 """A node says of so many addresses that it holds them: in their longest form, less than the 1.5 MB that etcd takes."""
@@ -24,10 +25,13 @@ SHOWN_INTERFACES_MAX = 4
 """So many of an address's interfaces are shown."""
 
 OFFERED_MAX = 256
-"""So many of the node's interfaces are shown."""
+"""So many of a node's interfaces count, those that an advertisement names first."""
 
-_WRITTEN_AS_A_WHOLE: dict[str, JsonValue] = {"x-kubernetes-list-type": "atomic"}
-"""One process writes all of it; for a list that several share, Kubernetes would note down the owner of each item."""
+NETWORKS_MAX = 8
+"""So many of an interface's networks count."""
+
+CONFLICTS_MAX = 256
+"""A node says of so many addresses that a foreign host uses them too."""
 
 
 class HeldAddress(ApiModel):
@@ -48,21 +52,50 @@ class OfferedInterface(ApiModel):
 
     name: InterfaceName
     """Its name."""
-    mac: Annotated[str, StringConstraints(pattern="^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
+    mac: MACAddress
     """The MAC address with which it answers."""
+    only_by_name: bool = False
+    """Whether it carries only what an advertisement names it for."""
+    networks: tuple[Annotated[str, StringConstraints(max_length=ADDRESS_LENGTH_MAX + 4)], ...] = Field(
+        default=(), max_length=NETWORKS_MAX, json_schema_extra=WRITTEN_AS_A_WHOLE
+    )
+    """The networks on its segment, as the node's own addresses there tell."""
+
+
+class AddressConflict(ApiModel):
+    """An address of ours that a host which is none of our nodes uses too."""
+
+    address: Annotated[str, StringConstraints(max_length=ADDRESS_LENGTH_MAX)]
+    """The address."""
+    mac: MACAddress
+    """The MAC address of the host."""
+    interface: InterfaceName
+    """The interface on which the node heard it."""
+    since: datetime
+    """Since when."""
 
 
 class SpeakerStatusStatus(ApiModel):
     """What the speaker says."""
 
-    addresses: tuple[HeldAddress, ...] = Field(default=(), max_length=HELD_MAX, json_schema_extra=_WRITTEN_AS_A_WHOLE)
+    addresses: tuple[HeldAddress, ...] = Field(default=(), max_length=HELD_MAX, json_schema_extra=WRITTEN_AS_A_WHOLE)
     """The addresses that the node holds."""
     address_count: int = Field(default=0, ge=0)
     """How many they are."""
     interfaces: tuple[OfferedInterface, ...] = Field(
-        default=(), max_length=OFFERED_MAX, json_schema_extra=_WRITTEN_AS_A_WHOLE
+        default=(), max_length=OFFERED_MAX, json_schema_extra=WRITTEN_AS_A_WHOLE
     )
     """The interfaces that can carry announcements."""
+    interface_names: Annotated[str, StringConstraints(max_length=OFFERED_MAX * 16)] = ""
+    """Their names alone."""
+    proxy_answers: bool = True
+    """Whether kube-proxy answers on the node, if its speaker asks it at all."""
+    conflicts: tuple[AddressConflict, ...] = Field(
+        default=(), max_length=CONFLICTS_MAX, json_schema_extra=WRITTEN_AS_A_WHOLE
+    )
+    """The addresses that a foreign host uses too, as far as this node hears of it."""
+    conflict_count: int = Field(default=0, ge=0)
+    """How many they are."""
 
 
 class SpeakerStatus(CustomResource):
@@ -71,6 +104,8 @@ class SpeakerStatus(CustomResource):
     names: ClassVar = Names("speakerstatuses", "speakerstatus", ("lbspeaker",))
     printer_columns: ClassVar = (
         PrinterColumn("Addresses", "integer", ".status.addressCount", "How many addresses the node holds"),
+        PrinterColumn("Interfaces", "string", ".status.interfaceNames", "The interfaces that can carry announcements"),
+        PrinterColumn("Conflicts", "integer", ".status.conflictCount", "How many addresses a foreign host uses too"),
         AGE_COLUMN,
     )
 

@@ -8,9 +8,9 @@ from baremetal_lb.cluster.lease import SPEAKER_SELECTOR, parse_lease
 from baremetal_lb.cluster.node import parse_node
 from baremetal_lb.kube.client import KubeClient
 from baremetal_lb.kube.watch import Key, Watch
-from baremetal_lb.speaker.elections import parse_claims
 from baremetal_lb.speaker.reconciler import Reconciler
 from baremetal_lb.speaker.state import parse_addressed_service
+from baremetal_lb.speaker.statement import parse_statement
 
 API_GROUP = "/apis/baremetal-lb.io/v1"
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def watches(client: KubeClient, namespace: str, reconciler: Reconciler) -> dict[
             client, f"{API_GROUP}/l2advertisements", _unparsed, then_wake(state.l2_advertisement_changed)
         ),
         "SpeakerStatus": Watch(
-            client, f"{API_GROUP}/speakerstatuses", parse_claims, then_wake(reconciler.status_changed)
+            client, f"{API_GROUP}/speakerstatuses", parse_statement, then_wake(reconciler.status_changed)
         ),
         "Lease": Watch(
             client,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -31,6 +32,8 @@ class OwnStatus:
         self._statement = statement
         self._due = due
         self._is_failing = False
+        self.written = asyncio.Event()
+        """Set once this run's first word is there."""
 
     async def keep(self) -> None:
         """Write for ever."""
@@ -48,7 +51,14 @@ class OwnStatus:
                 self._is_failing = True
             else:
                 self._is_failing = False
+                self.written.set()
             await asyncio.sleep(self._settings.status_seconds)
+
+    async def say_last(self) -> None:
+        """Write once more, or not: the process is about to stop."""
+        with suppress(ApiError, TimeoutError):
+            async with asyncio.timeout(self._settings.status_seconds):
+                await self._patch()
 
     async def _write(self) -> None:
         try:

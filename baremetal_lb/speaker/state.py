@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from baremetal_lb.addresses import Address
 from baremetal_lb.allocator.entry import ASSIGNED_CONDITION
+from baremetal_lb.announce.condition import Told, find_told
 from baremetal_lb.announce.decision import Electorate, advertisements_for
 from baremetal_lb.announce.model import Demand, NodeFacts, Served
+from baremetal_lb.announce.offer import Offer
 from baremetal_lb.cluster.endpoints import EndpointSliceView, EndpointsView, merge_slices
-from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
-from baremetal_lb.cluster.service import ServiceKey, TrafficPolicy, parse_service
+from baremetal_lb.cluster.service import ServiceKey, ServiceView, TrafficPolicy, parse_service
 from baremetal_lb.config.compile import compile_config
 from baremetal_lb.config.model import Config, L2Advertisement
 from baremetal_lb.kube.watch import Key
@@ -35,19 +36,27 @@ class AddressedService:
     policy: TrafficPolicy
     kept: bool
     labels: Mapping[str, str] = field(default_factory=dict)
+    told: Told | None = field(default=None, compare=False)
+    """What its condition Announced says; of no concern to who announces."""
 
 
 def parse_addressed_service(raw: Mapping[str, Any]) -> AddressedService | None:
-    """Reduce an API server's Service; None where there is nothing to announce.
+    """Reduce an API server's Service; None where there is nothing to announce."""
+    return addressed_service(parse_service(raw))
+
+
+def addressed_service(view: ServiceView) -> AddressedService | None:
+    """Reduce a Service to what speakers use of it; None where there is nothing to announce.
 
     One of a class that only a pool's loadBalancerClasses name is ours by what the controller says of it.
     """
-    view = parse_service(raw)
     kept = any(one.get("type") == ASSIGNED_CONDITION and one.get("status") == "True" for one in view.conditions)
     is_ours = view.is_ours or (view.is_load_balancer and kept)
     if not is_ours or not view.ingress:
         return None
-    return AddressedService(view.key, view.uid, view.ingress, view.traffic_policy, kept, view.labels)
+    return AddressedService(
+        view.key, view.uid, view.ingress, view.traffic_policy, kept, view.labels, find_told(view.conditions)
+    )
 
 
 class ClusterState:
@@ -56,12 +65,14 @@ class ClusterState:
     def __init__(self) -> None:
         self.services: dict[ServiceKey, AddressedService] = {}
         self.dirty: set[Address] = set()
+        self.retold: set[ServiceKey] = set()
+        """The Services whose condition Announced is to be looked at."""
         self._on_address: dict[Address, set[ServiceKey]] = {}
         self._slices: dict[Key, EndpointSliceView] = {}
         self._slices_of: dict[ServiceKey, set[Key]] = {}
         self._endpoints: dict[ServiceKey, EndpointsView] = {}
         self._nodes: dict[str, NodeView] = {}
-        self._offers: dict[str, OfferedInterfaces] = {}
+        self.offers: dict[str, Offer] = {}
         self._alive: frozenset[str] = frozenset()
         self._unready: frozenset[str] = frozenset()
         self._pools: dict[Key, CustomResource] = {}
@@ -76,6 +87,8 @@ class ClusterState:
         before = self.services.pop(name, None)
         if service is not None:
             self.services[name] = service
+        if service is not None and (before is None or before.told != service.told):
+            self.retold.add(name)
         if before == service:
             return
         for address in before.addresses if before else ():
@@ -104,9 +117,9 @@ class ClusterState:
         if _put(self._nodes, key[1], view):
             self._electorate_changed()
 
-    def offer_changed(self, node: str, offered: OfferedInterfaces | None) -> None:
-        """Take in the interfaces that a node's speaker can announce on."""
-        if _put(self._offers, node, offered):
+    def offer_changed(self, node: str, offer: Offer | None) -> None:
+        """Take in what a node's speaker says of the node."""
+        if _put(self.offers, node, offer):
             self._electorate_changed()
 
     def alive_changed(self, alive: frozenset[str]) -> None:
@@ -136,6 +149,10 @@ class ClusterState:
         dirty, self.dirty = self.dirty, set()
         return dirty
 
+    def touch_conditions(self, address: Address) -> None:
+        """Have the conditions of the Services looked at that have the address."""
+        self.retold |= self._on_address.get(address, set())
+
     def services_on(self, address: Address) -> tuple[AddressedService, ...]:
         """Give the Services that have the address, in a stable order."""
         return tuple(self.services[key] for key in sorted(self._on_address.get(address, ())))
@@ -162,10 +179,15 @@ class ClusterState:
         return self._config
 
     @property
+    def named_interfaces(self) -> frozenset[str]:
+        """The interfaces that any advertisement names."""
+        return frozenset().union(*(one.interfaces for one in self.config.l2_advertisements))
+
+    @property
     def electorate(self) -> Electorate:
         """The nodes as they are now."""
         if self._electorate is None:
-            self._electorate = Electorate(self._facts(name) for name in self._nodes.keys() | self._offers.keys())
+            self._electorate = Electorate(self._facts(name) for name in self._nodes.keys() | self.offers.keys())
         return self._electorate
 
     def _advertisements_for(self, address: Address, *, kept: bool) -> tuple[L2Advertisement, ...]:
@@ -175,12 +197,11 @@ class ClusterState:
         return known
 
     def _facts(self, name: str) -> NodeFacts:
-        offered = self._offers.get(name, OfferedInterfaces())
         return NodeFacts(
             name,
             self._nodes.get(name),
             speaker_alive=name in self._alive,
-            interfaces=offered,
+            offer=self.offers.get(name, Offer()),
             unready=name in self._unready,
         )
 

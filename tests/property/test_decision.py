@@ -5,11 +5,12 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baremetal_lb.addresses import AddressRange
 from baremetal_lb.announce.decision import Electorate, decide_l2, explain_l2, nominate_l2
 from baremetal_lb.announce.model import Decision, Demand, NodeFacts, Served
+from baremetal_lb.announce.offer import Offer, OfferedInterface
 from baremetal_lb.api.selector import Operator
 from baremetal_lb.cluster.endpoints import EndpointsView
-from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.cluster.service import TrafficPolicy
 from baremetal_lb.config.model import L2Advertisement
@@ -18,6 +19,23 @@ from baremetal_lb.reasons import Reason
 
 NAMES = ("node1", "node2", "node3", "node4")
 names = st.frozensets(st.sampled_from(("eth0", "eth1")))
+networks = st.lists(
+    st.sampled_from(
+        [AddressRange.parse(text) for text in ("192.0.2.0/24", "192.0.2.0/25", "198.51.100.0/24", "2001:db8:0:2::/64")]
+    ),
+    max_size=3,
+    unique=True,
+).map(tuple)
+interfaces = st.lists(
+    st.builds(
+        OfferedInterface,
+        name=st.sampled_from(("eth0", "eth1")),
+        only_by_name=st.booleans(),
+        networks=networks,
+    ),
+    max_size=2,
+    unique_by=lambda one: one.name,
+).map(tuple)
 addresses = st.integers(1, 250).flatmap(
     lambda number: st.sampled_from((ip_address(f"192.0.2.{number}"), ip_address(f"2001:db8:0:2::{number:x}")))
 )
@@ -30,13 +48,20 @@ def selector(rack: str) -> Selector:
 @st.composite
 def nodes(draw: st.DrawFn, name: str) -> NodeFacts:
     labels = {"rack": draw(st.sampled_from(("r1", "r2")))}
-    view = NodeView(name, labels, excluded=draw(st.booleans()), network_unavailable=draw(st.booleans()))
+    view = NodeView(
+        name,
+        labels,
+        excluded=draw(st.booleans()),
+        network_unavailable=draw(st.booleans()),
+        cordoned=draw(st.booleans()),
+        leaving=draw(st.booleans()),
+    )
     return NodeFacts(
         name,
         draw(st.sampled_from((view, view, None))),
         speaker_alive=draw(st.booleans()),
         unready=draw(st.booleans()),
-        interfaces=OfferedInterfaces(draw(names), draw(names)),
+        offer=Offer(draw(interfaces), proxy_answers=draw(st.booleans())),
     )
 
 
@@ -46,6 +71,8 @@ advertisements = st.builds(
     pools=st.just(frozenset({"pool"})),
     node_selectors=st.sampled_from(((), (selector("r1"),), (selector("r2"),))),
     interfaces=names,
+    on_link_only=st.booleans(),
+    cordoned_leave=st.booleans(),
 )
 services = st.builds(
     Served,

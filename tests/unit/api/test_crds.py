@@ -83,6 +83,7 @@ def test_defaults_are_those_that_change_something() -> None:
         ".spec.avoidNetworkAndBroadcast": False,
         ".spec.allocation": "Sequential",
         ".spec.reclaimPolicy": "Retain",
+        ".spec.conflictPolicy": "Defend",
         ".spec.serviceAllocation.priority": 0,
         ".spec.serviceAllocation.exclusive": False,
     }

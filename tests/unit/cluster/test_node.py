@@ -60,3 +60,26 @@ def test_the_taint_that_says_out_of_service(effect: str) -> None:
     other = [{"key": "node-role.kubernetes.io/control-plane", "effect": effect}]
     assert parse_node({"metadata": {"name": "worker"}, "spec": {"taints": tainted}}).out_of_service
     assert not parse_node({"metadata": {"name": "worker"}, "spec": {"taints": other}}).out_of_service
+
+
+def test_a_cordoned_node_is_known() -> None:
+    assert parse_node({"metadata": {"name": "worker"}, "spec": {"unschedulable": True}}).cordoned
+    assert not parse_node({"metadata": {"name": "worker"}, "spec": {}}).cordoned
+
+
+@pytest.mark.parametrize(
+    ("raw", "leaving"),
+    [
+        pytest.param({"metadata": {"name": "worker"}}, False, id="one that stays"),
+        pytest.param(
+            {"metadata": {"name": "worker"}, "spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}},
+            True,
+            id="one that the autoscaler will remove",
+        ),
+        pytest.param(
+            {"metadata": {"name": "worker", "deletionTimestamp": "2026-11-23T12:00:00Z"}}, True, id="one being deleted"
+        ),
+    ],
+)
+def test_whether_a_node_is_leaving(raw: dict[str, Any], leaving: bool) -> None:
+    assert parse_node(raw).leaving is leaving

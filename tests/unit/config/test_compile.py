@@ -174,6 +174,25 @@ def test_an_advertisement_keeps_nodes_and_interfaces() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "on_link_only", "cordoned_leave"),
+    [
+        pytest.param({}, False, False, id="by default any segment, and cordoned nodes stay"),
+        pytest.param({"segment": "OnLink"}, True, False, id="its own segment only"),
+        pytest.param({"cordonedNodes": "Leave"}, False, True, id="cordoned nodes leave"),
+    ],
+)
+def test_an_advertisement_says_which_segments_and_nodes(spec: Raw, on_link_only: bool, cordoned_leave: bool) -> None:
+    (one,) = compile_config(POOLS, [advertisement(**spec)])[0].l2_advertisements
+    assert (one.on_link_only, one.cordoned_leave) == (on_link_only, cordoned_leave)
+
+
+@pytest.mark.parametrize(("spec", "answers"), [({}, False), ({"answerPing": True}, True)])
+def test_an_advertisement_says_whether_pings_are_answered(spec: Raw, answers: bool) -> None:
+    (one,) = compile_config(POOLS, [advertisement(**spec)])[0].l2_advertisements
+    assert one.answers_ping is answers
+
+
+@pytest.mark.parametrize(
     ("spec", "preempt_after"),
     [
         pytest.param({}, 30.0, id="after 30 s unless it says otherwise"),

@@ -15,6 +15,7 @@ from tests.virtual_time import VirtualLoop
 
 SERVICES, POOLS = "/api/v1/services", "/apis/baremetal-lb.io/v1/ipaddresspools"
 ADVERTISEMENTS = "/apis/baremetal-lb.io/v1/l2advertisements"
+SPEAKERS = "/apis/baremetal-lb.io/v1/speakerstatuses"
 CLAIMS = "/apis/baremetal-lb.io/v1/ipaddressclaims"
 NAMESPACES, NODES = "/api/v1/namespaces", "/api/v1/nodes"
 SERVICE_CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
@@ -36,7 +37,8 @@ class SimulatedApi(KubeClient):
     def __init__(self) -> None:
         self.version = 100
         self.objects: dict[str, dict[str, dict[str, Any]]] = {
-            path: {} for path in (SERVICES, POOLS, ADVERTISEMENTS, CLAIMS, NODES, SERVICE_CIDRS, NAMESPACES, LEASES)
+            path: {}
+            for path in (SERVICES, POOLS, ADVERTISEMENTS, CLAIMS, SPEAKERS, NODES, SERVICE_CIDRS, NAMESPACES, LEASES)
         }
         self.history: list[tuple[int, dict[str, Any]]] = []
         self.oldest = 0

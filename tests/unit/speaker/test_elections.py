@@ -50,42 +50,81 @@ def test_news_are_told_once(address: Address) -> None:
     assert made.heard("node2", {}) == set()
 
 
-def test_who_is_named_begins_in_the_next_term_also_after_the_dead(address: Address) -> None:
+def test_who_begins_does_so_in_the_next_term_also_after_the_dead(address: Address) -> None:
     first = ALL.tiers[0].first(address)
     made = seen_by(first, address, gone=4)
     assert made.holder(address) == first
-    assert made.begin_or_end(address, NOW)
+    made.began(address, NOW)
     assert made.own_claims == {address: Claim(5, NOW)}
-    assert not made.begin_or_end(address, NOW), "it has"
 
 
-def test_who_is_not_named_begins_nothing(address: Address) -> None:
-    made = seen_by("node1", address, node2=1)
-    assert not made.begin_or_end(address, NOW)
+def test_to_be_named_is_not_to_hold(address: Address) -> None:
+    """Only what is done on the segment is said."""
+    made = seen_by(ALL.tiers[0].first(address), address)
     assert made.own_claims == {}
 
 
 @pytest.mark.parametrize(
-    ("nomination", "terms"),
+    ("rival", "term"),
     [
-        pytest.param(ALL, {"node1": 1, "node2": 2}, id="another began later"),
-        pytest.param(NOBODY, {"node1": 1}, id="it may not any more"),
-        pytest.param(None, {"node1": 1}, id="nobody asks for it any more"),
+        pytest.param(0, 3, id="nobody followed: the same term goes on"),
+        pytest.param(2, 3, id="somebody did before: the same term goes on"),
+        pytest.param(3, 4, id="somebody says the same: ours is the next"),
+        pytest.param(6, 7, id="somebody followed but is silent on the segment: ours is the next"),
     ],
 )
-def test_a_holder_ceases_when(address: Address, nomination: Nomination | None, terms: dict[str, int]) -> None:
-    made = seen_by("node1", address, ALL, **terms)
-    made.nominate(address, nomination, 0.0)
-    made.deal(0.0)
-    assert made.begin_or_end(address, NOW)
-    assert made.own_claims == {}
-
-
-def test_what_was_held_before_a_restart_is_held_again(address: Address) -> None:
+def test_what_was_held_before_a_restart_is_held_again(address: Address, rival: int, term: int) -> None:
     made = seen_by("node1", address, node1=3)
-    assert made.holder(address) == "node1"
-    assert not made.begin_or_end(address, NOW)
-    assert made.own_claims == {address: Claim(3, NOW)}
+    if rival:
+        made.heard("node2", {address: Claim(rival, NOW)})
+    made.began(address, NOW)
+    assert made.own_claims == {address: Claim(term, NOW)}
+
+
+def test_who_ends_says_so_once(address: Address) -> None:
+    made = seen_by("node1", address, node1=3)
+    assert made.ended(address)
+    assert made.own_claims == {}
+    assert not made.ended(address)
+
+
+def test_who_answers_on_the_segment_goes_before_all_that_is_said(address: Address) -> None:
+    made = seen_by("node1", address, node1=3, node3=5)
+    assert made.answered(address, "node2", 10.0)
+    made.nominate(address, ALL, 10.0)
+    made.deal(10.0)
+    assert made.holder(address) == "node2"
+    assert made.own_claims == {}
+    assert not made.answered(address, "node2", 10.5), "that is known"
+
+
+def test_an_answer_counts_until_the_word_of_its_node_arrives(address: Address) -> None:
+    made = seen_by("node1", address, node3=5)
+    made.answered(address, "node2", 10.0)
+    assert made.heard("node2", {}) == set()
+    assert made.contest(address).claims == {"node3": 5, "node2": 6}
+    assert made.heard("node2", {address: Claim(4, NOW)}) == {address}
+    assert made.contest(address).claims == {"node3": 5, "node2": 4}
+    assert made.tick(100.0) == set()
+
+
+def test_an_answer_counts_for_a_while_only(address: Address) -> None:
+    made = seen_by("node1", address)
+    made.answered(address, "node2", 10.0)
+    made.answered(address + 1, "node2", 10.2)
+    made.answered(address, "node2", 10.5)
+    assert made.next_deadline() == pytest.approx(12.2)
+    assert made.tick(12.2) == {address + 1}
+    assert made.tick(12.5) == {address}
+    assert made.next_deadline() is None
+    assert made.contest(address).claims == {}
+
+
+def test_who_begins_forgets_who_answered_before(address: Address) -> None:
+    made = seen_by("node1", address)
+    made.answered(address, "node2", 10.0)
+    made.began(address, NOW)
+    assert made.contest(address).claims == {"node1": 1}
 
 
 def test_a_holder_goes_on_until_its_better_has_begun(address: Address) -> None:
@@ -93,12 +132,10 @@ def test_a_holder_goes_on_until_its_better_has_begun(address: Address) -> None:
     for made in (holder, better, third):
         made.deal(30.0)
     assert (holder.holder(address), better.holder(address), third.holder(address)) == ("node1", "node2", "node1")
-    assert not holder.begin_or_end(address, NOW)
-    assert better.begin_or_end(address, NOW)
+    better.began(address, NOW)
     holder.heard("node2", better.own_claims)
     holder.nominate(address, BETTER_2, 30.1)
-    assert holder.begin_or_end(address, NOW)
-    assert holder.own_claims == {}
+    assert holder.holder(address) == "node2"
 
 
 def test_that_a_rival_gave_way_is_told_once(address: Address) -> None:
@@ -121,11 +158,10 @@ def test_one_that_is_thought_dead_may_give_way(address: Address) -> None:
 
 def test_a_node_says_no_more_than_fits(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elections, "HELD_MAX", 1)
-    only_1 = Nomination((Candidates(["node1"]),))
-    made = seen_by("node1", address, only_1)
-    assert made.begin_or_end(address, NOW)
-    made.nominate(address + 1, only_1, 0.0)
-    made.deal(0.0)
-    assert made.holder(address + 1) == "node1"
-    assert not made.begin_or_end(address + 1, NOW)
+    made = seen_by("node1", address)
+    made.began(address, NOW)
+    made.began(address + 1, NOW)
     assert set(made.own_claims) == {address}
+    made.ended(address)
+    made.began(address + 1, NOW)
+    assert set(made.own_claims) == {address + 1}
