@@ -14,7 +14,7 @@ from baremetal_lb.api.claim import ADDRESSES_MAX, DESCRIPTION_LENGTH_MAX, IPAddr
 from baremetal_lb.api.l2 import INTERFACES_MAX, POOLS_MAX, L2Advertisement
 from baremetal_lb.api.pool import CLASSES_MAX, ENTRIES_MAX, NAMESPACES_MAX, IPAddressPool
 from baremetal_lb.api.selector import SELECTORS_MAX
-from baremetal_lb.api.status import HELD_MAX, OFFERED_MAX
+from baremetal_lb.api.status import CONFLICTS_MAX, HELD_MAX, NETWORKS_MAX, OFFERED_MAX
 from baremetal_lb.lab.api import RequestError
 from baremetal_lb.lab.lab import Lab
 
@@ -219,6 +219,7 @@ def expression(**changes: Any) -> dict[str, Any]:
                 "avoidNetworkAndBroadcast": True,
                 "allocation": "Sticky",
                 "reclaimPolicy": "Reassign",
+                "conflictPolicy": "Quarantine",
                 "loadBalancerClasses": ["example.com/fast", "slow", "baremetal-lb.io/load-balancer"],
                 "serviceAllocation": {
                     "priority": 10,
@@ -276,6 +277,9 @@ def expression(**changes: Any) -> dict[str, Any]:
             L2Advertisement,
             {
                 "preferredNodeSelectors": [prefer(1), prefer(100), {"weight": 1, "preference": {}}],
+                "segment": "OnLink",
+                "cordonedNodes": "Leave",
+                "answerPing": True,
                 "preemption": "Never",
                 "preemptionDelaySeconds": 0,
             },
@@ -349,6 +353,7 @@ def test_both_take(ask: Ask, kind: type[CustomResource], spec: dict[str, Any]) -
         pytest.param(IPAddressPool, pool(avoidNetworkAndBroadcast="perhaps"), "boolean", id="a word for a choice"),
         pytest.param(IPAddressPool, pool(allocation="Best"), "supported", id="no such allocation"),
         pytest.param(IPAddressPool, pool(reclaimPolicy="Delete"), "supported", id="no such reclaimPolicy"),
+        pytest.param(IPAddressPool, pool(conflictPolicy="Fight"), "supported", id="no such conflictPolicy"),
         pytest.param(IPAddressPool, pool(loadBalancerClasses=["a b"]), "should match", id="a class that is none"),
         pytest.param(IPAddressPool, pool(loadBalancerClasses=["a", "a"]), "Duplicate", id="a class twice"),
         pytest.param(
@@ -459,6 +464,8 @@ def test_both_take(ask: Ask, kind: type[CustomResource], spec: dict[str, Any]) -
             L2Advertisement, {"preferredNodeSelectors": [{"weight": 1}]}, "Required", id="a weight of no node"
         ),
         pytest.param(L2Advertisement, {"preemption": "Always"}, "supported", id="no such preemption"),
+        pytest.param(L2Advertisement, {"segment": "Near"}, "supported", id="no such segment"),
+        pytest.param(L2Advertisement, {"cordonedNodes": "Exclude"}, "supported", id="no such word for cordoned nodes"),
         pytest.param(
             L2Advertisement, {"preemptionDelaySeconds": -1}, "greater than or equal to 0", id="a delay below 0"
         ),
@@ -545,6 +552,7 @@ def test_what_is_left_out_gets_its_default(bare_lab: Lab, ask: Ask) -> None:
         "avoidNetworkAndBroadcast": False,
         "allocation": "Sequential",
         "reclaimPolicy": "Retain",
+        "conflictPolicy": "Defend",
     }
 
 
@@ -561,8 +569,27 @@ def test_a_speaker_status_of_the_greatest_size_fits(bare_lab: Lab, ask: Ask) -> 
     addresses = [
         {"address": f"2001:db8:1111:2222:3333:4444:5555:{one:x}", **held} for one in range(4096, 4096 + HELD_MAX)
     ]
-    interfaces = [{"name": f"interface-{one:05}", "mac": "02:00:00:00:00:01"} for one in range(OFFERED_MAX)]
-    status = {"addresses": addresses, "addressCount": HELD_MAX, "interfaces": interfaces}
+    networks = [f"2001:db8:1111:2222:3333:4444:5555:{one:x}/128" for one in range(4096, 4096 + NETWORKS_MAX)]
+    offered = {"mac": "02:00:00:00:00:01", "onlyByName": False, "networks": networks}
+    interfaces = [{"name": f"interface-{one:05}", **offered} for one in range(OFFERED_MAX)]
+    conflicts = [
+        {
+            "address": f"2001:db8:1111:2222:3333:4444:5555:{one:x}",
+            "mac": "02:00:00:00:00:01",
+            "interface": f"interface-{one:05}",
+            "since": "2026-01-01T00:00:00Z",
+        }
+        for one in range(4096, 4096 + CONFLICTS_MAX)
+    ]
+    status = {
+        "addresses": addresses,
+        "addressCount": HELD_MAX,
+        "interfaces": interfaces,
+        "interfaceNames": ",".join(str(one["name"]) for one in interfaces),
+        "proxyAnswers": False,
+        "conflicts": conflicts,
+        "conflictCount": CONFLICTS_MAX,
+    }
     bare_lab.request("POST", collection, body)
     try:
         path = f"{collection}/greatest/status"

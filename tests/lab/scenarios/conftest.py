@@ -13,6 +13,7 @@ from baremetal_lb.lab.bringup import is_ready
 from baremetal_lb.lab.lab import PRODUCT_NAMESPACE, Lab
 from baremetal_lb.lab.probes import Vantage
 from baremetal_lb.lab.sandbox import Sandbox
+from baremetal_lb.lab.stage import Stage, set_stage
 from baremetal_lb.lab.waiting import wait_for
 
 HEALTHY_WITHIN_SECONDS = 60.0
@@ -22,6 +23,13 @@ CONTROLLERS = 2
 WEBHOOK_CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/baremetal-lb"
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def stage(lab: Lab, healthy_afterwards: Sandbox) -> Stage:
+    """An address of each family that node1 holds, any node may announce, and a Pod on node3 serves."""
+    announcers = [node.name for node in lab.topology.nodes]
+    return set_stage(lab, healthy_afterwards, {"app": "echo", "on": announcers[-1]}, announcers)
 
 
 @pytest.fixture

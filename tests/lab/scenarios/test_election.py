@@ -183,10 +183,10 @@ def test_all_speakers_are_replaced_one_after_the_other(many: Holders, lab: Lab, 
 
 def test_what_the_speakers_say_is_readable(many: Holders, lab: Lab) -> None:
     header, *rows = [line.split() for line in lab.kubectl("get", "lbspeaker").splitlines()]
-    assert header == ["NAME", "ADDRESSES", "AGE"]
+    assert header == ["NAME", "ADDRESSES", "INTERFACES", "CONFLICTS", "AGE"]
     count = Counter(many.values())
-    assert {(name, addresses) for name, addresses, _ in rows} == {
-        (node.name, str(count[node.name])) for node in lab.topology.nodes
+    assert {tuple(row[:-1]) for row in rows} == {
+        (node.name, str(count[node.name]), "eth0", "0") for node in lab.topology.nodes
     }
 
 
