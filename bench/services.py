@@ -26,15 +26,15 @@ async def delete_services(client: KubeClient) -> None:
     await at_once([client.delete(f"{SERVICES}/{item['metadata']['name']}") for item in items])
 
 
-async def at_once(requests: list[Any]) -> None:
-    """Send the requests over a fixed number of connections."""
+async def at_once(requests: list[Any], connections: int = CONNECTIONS) -> None:
+    """Send the requests over so many connections."""
     waiting: Iterator[Any] = iter(requests)
 
     async def send() -> None:
         for request in waiting:
             await request
 
-    await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(send() for _ in range(connections)))
 
 
 class Addressed:
