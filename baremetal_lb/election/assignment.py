@@ -59,6 +59,11 @@ class Contest:
         newest = max(terms.values(), default=0)
         return self.first_of([node for node, term in terms.items() if term == newest])
 
+    def prefers(self, node: str, other: str) -> bool:
+        """Whether a node is in a better tier than another, which may be in none."""
+        better = next((tier for tier in self.tiers if node in tier or other in tier), None)
+        return better is not None and other not in better
+
     def first_of(self, nodes: Collection[str]) -> str | None:
         """Choose who goes before the others; None where none of these may hold the address."""
         for tier in self.tiers:

@@ -166,7 +166,8 @@ class Succession:
     def outranks(self, address: Address, node: str) -> bool:
         """Whether another node that holds an address, too, goes before us: it began later, or is the better one.
 
-        It began later if our claim was there to be read, and we have not read its own; unless it was cut off.
+        It began later if our claim was there to be read, and we have not read its own; unless it was cut off. A better
+        one that was cut off has waited for its preemption, too: by its own clock.
         """
         if not self.elections.is_nominated(address):
             return True
@@ -174,7 +175,7 @@ class Succession:
         ours, theirs = contest.claims.get(self._node), contest.claims.get(node)
         if ours is not None and theirs is not None and ours != theirs:
             return theirs > ours
-        if theirs is None and self.elections.is_published(address):
+        if theirs is None and self.elections.is_published(address) and not contest.prefers(node, self._node):
             return not self.suspects.has_been_away(node)
         return contest.first_of([self._node, node]) == node
 

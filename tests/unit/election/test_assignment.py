@@ -251,6 +251,20 @@ def test_terms_count_on(address: Address, claims: dict[str, int], term: int) -> 
     assert Contest(address, tiers(NODES), claims).next_term == term
 
 
+@pytest.mark.parametrize(
+    ("node", "other", "prefers"),
+    [
+        pytest.param("node1", "node2", True, id="a better tier"),
+        pytest.param("node2", "node1", False, id="a worse tier"),
+        pytest.param("node2", "node3", False, id="the same tier"),
+        pytest.param("node3", "node4", True, id="one that may not hold it at all"),
+        pytest.param("node4", "node5", False, id="neither may"),
+    ],
+)
+def test_a_contest_prefers_nodes_of_better_tiers(address: Address, node: str, other: str, prefers: bool) -> None:
+    assert Contest(address, tiers(["node1"], ["node2", "node3"])).prefers(node, other) == prefers
+
+
 def test_successors_are_those_that_may_the_better_first_without_the_holder(
     assignment: Assignment, address: Address
 ) -> None:

@@ -282,6 +282,22 @@ def test_who_has_not_said_that_it_began_began_later(address: Address) -> None:
         assert node.machine.outranks(address, name)
 
 
+@pytest.mark.parametrize(
+    ("better", "outranks"),
+    [
+        pytest.param("node2", True, id="a better one has waited long enough, by its own clock"),
+        pytest.param("node1", False, id="a worse one may not have heard of us"),
+    ],
+)
+def test_who_was_away_goes_first_only_if_it_is_better(address: Address, better: str, outranks: bool) -> None:
+    tiers = tuple(Candidates([name]) for name in sorted(("node1", "node2"), key=lambda name: name != better))
+    node = Node("node1", address, {"node1": 3}, Nomination(tiers, preempt_after=30.0))
+    node.elections.published({address: Claim(3, NOW)})
+    for at, state in enumerate((PeerState.ALIVE, PeerState.SILENT, PeerState.ALIVE)):
+        node.machine.peer_changed("node2", state, float(at))
+    assert node.machine.outranks(address, "node2") == outranks
+
+
 def _first(address: Address, other: str) -> str:
     return Candidates(["node1", other]).first(address)
 
