@@ -156,7 +156,7 @@ class PodWorker:
         """Send the last status, delete the object, and leave nothing here but the logs."""
         while not self._gone.is_set():
             try:
-                await self._send_status()
+                await self._send_last_status()
                 await self._delete_object()
                 break
             except ApiError as error:
@@ -169,6 +169,14 @@ class PodWorker:
         folder = self._services.folder_of(self.pod.key)
         for part in ("volumes", "containers"):
             await asyncio.to_thread(shutil.rmtree, folder / part, ignore_errors=True)
+
+    async def _send_last_status(self) -> None:
+        """Send it, unless the API server is at odds about it: whether the object is still ours its deletion shows."""
+        try:
+            await self._send_status()
+        except ApiError as error:
+            if error.status != 409:
+                raise
 
     async def _delete_object(self) -> None:
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": self.pod.key.uid}}
