@@ -31,6 +31,20 @@ def healthy_afterwards(lab: Lab, sandbox: Sandbox) -> Iterator[Sandbox]:
     lab.heal_all()
     wait_for("the product is complete", lambda: _incomplete(lab), lambda seen: not seen, within=HEALTHY_WITHIN_SECONDS)
     _wait_until_controller_hears(sandbox)
+    _wait_until_endpoints_follow(sandbox)
+
+
+def _wait_until_endpoints_follow(sandbox: Sandbox) -> None:
+    """Make sure that Kubernetes itself has noticed an API server that is back; its controllers back off for long."""
+    name = sandbox.name("followed")
+    spec = {"selector": {"app": "echo"}, "ports": [{"port": 80}]}
+    sandbox.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec})
+    selector = f"kubernetes.io/service-name={name}"
+    wait_for(
+        "endpoints follow Services",
+        lambda: [endpoint for one in sandbox.list("EndpointSlice", selector) for endpoint in one["endpoints"] or ()],
+        within=120,
+    )
 
 
 def _wait_until_controller_hears(sandbox: Sandbox) -> None:
