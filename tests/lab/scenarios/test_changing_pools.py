@@ -65,6 +65,18 @@ def resize(sandbox: Sandbox, pool: str, *entries: str, **spec: Any) -> None:
     sandbox.patch("IPAddressPool", pool, {"spec": {"addresses": list(entries), **spec}})
 
 
+def wait_until_in_force(sandbox: Sandbox, pool: str) -> None:
+    """Wait until the controller works with the pool as it is written now."""
+    wait_for(
+        f"{pool} is in force",
+        lambda: (
+            sandbox.read("IPAddressPool", pool)["metadata"]["generation"],
+            sandbox.condition("IPAddressPool", pool),
+        ),
+        lambda seen: seen[1].get("observedGeneration") == seen[0],
+    )
+
+
 def wait_until_held(sandbox: Sandbox, pool: str) -> None:
     """Wait for its finalizer, which follows its first Service within a second."""
     wait_for(f"{pool} is held", lambda: sandbox.read("IPAddressPool", pool)["metadata"].get("finalizers"))
@@ -85,6 +97,7 @@ def test_thirty_services_keep_their_addresses_whatever_becomes_of_their_pools(
 
     with client.traffic(ipv4) as over_ipv4, client.traffic(ipv6) as over_ipv6:
         resize(sandbox, pool, "203.0.113.32/27", "2001:db8:113::20/123", *near, *FAR)
+        wait_until_in_force(sandbox, pool)
         sandbox.request_service("late", ECHO).told("Assigned")
         crowd.wait_until({"Assigned": CROWD})
 
