@@ -26,6 +26,8 @@ def sandbox(lab: Lab) -> Iterator[Sandbox]:
     box.close()
     box.delete("Namespace", NAMESPACE)
     wait_for("the namespace is gone", lambda: not box.exists("Namespace", NAMESPACE), within=60)
+    # All tests here name their pool the same, and one that was in use drains for up to a second.
+    wait_for("the pool is gone", lambda: not box.exists("IPAddressPool", POOL))
 
 
 def offer(sandbox: Sandbox, last: int) -> None:

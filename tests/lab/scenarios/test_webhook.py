@@ -269,7 +269,7 @@ def test_while_no_controller_runs_everything_is_accepted_and_judged_later(
     lab: Lab, sandbox: Sandbox, pool: str
 ) -> None:
     replicas = _deployment(lab)["spec"]["replicas"]
-    newer = sandbox.name("newer")
+    newer = sandbox.name("younger")  # which comes last, too, where both were made in one second
     try:
         _scale(lab, 0)
         wait_for("no controller is there", partial(_controllers, lab), lambda pods: not pods)
