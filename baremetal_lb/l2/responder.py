@@ -237,9 +237,12 @@ class Responder:
                     holding.stop_announcing()
                     del port.holdings[address.packed]
             case Announce(address):
-                self._held[address] = True
+                was_announced, self._held[address] = self._held[address], True
                 for _, holding in self._holdings_of(address):
-                    self._schedule.add_once(holding)
+                    if was_announced:
+                        self._schedule.add_once(holding)
+                    else:  # another may have announced it since we stopped
+                        self._schedule.add(holding, now)
             case StopAnnouncing(address):
                 self._held[address] = False
                 for _, holding in self._holdings_of(address):

@@ -86,7 +86,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Announce the address once more, on each of its interfaces. `Began` goes for several announcements."""
+    """Announce the address once more, on each of its interfaces.
+
+    `Began` goes for several announcements, and so does this after `StopAnnouncing`.
+    """
 
     address: Address
 

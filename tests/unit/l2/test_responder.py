@@ -459,6 +459,7 @@ class TestSteps:
         assert node.hear(ETH0, question(V4)) != []
         assert node.pass_time(60) == node.use(ETH0, ETH1) == node.perform(node.responder.announce_again(START)) == []
         assert node.do(Announce(V4)) == [*gratuitous(ETH0, V4), *gratuitous(ETH1, V4)]
+        assert len(node.pass_time(60)) == len(gratuitous(ETH0, V4)) * 2 * (ROUNDS - 1)
         assert node.hear(ETH1, question(V4)) != []
 
     def test_what_ended_as_its_interface_went_is_not_announced_on_another(self) -> None:
