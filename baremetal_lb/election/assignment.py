@@ -111,11 +111,14 @@ class Assignment:
     def deal(self, now: float) -> frozenset[Address]:
         """Find a holder for what is open; tell for which addresses it is another than after the last deal."""
         self._open.update(address for address in self._better_since if self._due_at(address) <= now)
-        for address in self._open:
-            self._name(address, None)
         bounds = self._bounds() if self._open else {}
+        loads = Counter({node: len(held) for node, held in self._held.items()})
+        loads.subtract(self._holders[address] for address in self._open if address in self._holders)
         for address in sorted(self._open, key=lambda one: (one.version, int(one))):
-            self._name(address, self._choose(self._contests[address], bounds))
+            holder = _choose(self._contests[address], loads, bounds)
+            loads[holder] += 1
+            if self._holders.get(address) != holder:
+                self._name(address, holder)
         before, self._before = self._before, {}
         return frozenset(address for address, holder in before.items() if holder != self._holders.get(address))
 
@@ -205,13 +208,16 @@ class Assignment:
                 shares[node] += part
         return {node: -(-5 * share // (4 * _WHOLE)) for node, share in shares.items()}
 
-    def _choose(self, contest: Contest, bounds: Mapping[str, int]) -> str:
-        def beyond(node: str) -> int:
-            return max(len(self._held.get(node, ())) - bounds[node], -1)
 
-        best = contest.tiers[0]
-        favourite = best.first(contest.address)
-        if beyond(favourite) < 0:
-            return favourite
-        least = min(map(beyond, best.nodes))
-        return Candidates(node for node in best.nodes if beyond(node) == least).first(contest.address)
+def _choose(contest: Contest, loads: Mapping[str, int], bounds: Mapping[str, int]) -> str:
+    """Choose among the best nodes of an open address, by how many addresses each has already."""
+
+    def beyond(node: str) -> int:
+        return max(loads.get(node, 0) - bounds[node], -1)
+
+    best = contest.tiers[0]
+    favourite = best.first(contest.address)
+    if beyond(favourite) < 0:
+        return favourite
+    least = min(map(beyond, best.nodes))
+    return Candidates(node for node in best.nodes if beyond(node) == least).first(contest.address)
