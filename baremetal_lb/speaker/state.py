@@ -24,6 +24,7 @@ from baremetal_lb.kube.watch import Key
 CustomResource = dict[str, Any]
 K = TypeVar("K")
 V = TypeVar("V")
+C = TypeVar("C", ServiceKey, Key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,10 @@ class ClusterState:
         self.dirty: set[Address] = set()
         self.retold: set[ServiceKey] = set()
         """The Services whose condition Announced is to be looked at."""
-        self._on_address: dict[Address, set[ServiceKey]] = {}
+        self._on_address: dict[Address, tuple[ServiceKey, ...]] = {}
+        """In a stable order. Nearly all have one, and a set is large."""
         self._slices: dict[Key, EndpointSliceView] = {}
-        self._slices_of: dict[ServiceKey, set[Key]] = {}
+        self._slices_of: dict[ServiceKey, tuple[Key, ...]] = {}
         self._endpoints: dict[ServiceKey, EndpointsView] = {}
         self._nodes: dict[str, NodeView] = {}
         self.offers: dict[str, Offer] = {}
@@ -92,22 +94,20 @@ class ClusterState:
         if before == service:
             return
         for address in before.addresses if before else ():
-            self._on_address[address].discard(name)
-            if not self._on_address[address]:
-                del self._on_address[address]
+            _unlink(self._on_address, address, name)
             self.dirty.add(address)
         for address in service.addresses if service else ():
-            self._on_address.setdefault(address, set()).add(name)
+            _link(self._on_address, address, name)
             self.dirty.add(address)
 
     def slice_changed(self, key: Key, view: EndpointSliceView | None) -> None:
         """Take in an EndpointSlice; it may name another Service than before."""
         before = self._slices.pop(key, None)
         if before is not None and before.service is not None:
-            self._slices_of[before.service].discard(key)
+            _unlink(self._slices_of, before.service, key)
         if view is not None and view.service is not None:
             self._slices[key] = view
-            self._slices_of.setdefault(view.service, set()).add(key)
+            _link(self._slices_of, view.service, key)
         for service in {view.service if view else None, before.service if before else None} - {None}:
             assert service is not None
             self._count_endpoints(service)
@@ -151,11 +151,11 @@ class ClusterState:
 
     def touch_conditions(self, address: Address) -> None:
         """Have the conditions of the Services looked at that have the address."""
-        self.retold |= self._on_address.get(address, set())
+        self.retold.update(self._on_address.get(address, ()))
 
     def services_on(self, address: Address) -> tuple[AddressedService, ...]:
         """Give the Services that have the address, in a stable order."""
-        return tuple(self.services[key] for key in sorted(self._on_address.get(address, ())))
+        return tuple(self.services[key] for key in self._on_address.get(address, ()))
 
     def demand(self, address: Address) -> Demand | None:
         """Say what the address asks of a node; None where no Service has it any more."""
@@ -206,9 +206,7 @@ class ClusterState:
         )
 
     def _count_endpoints(self, service: ServiceKey) -> None:
-        merged = merge_slices(self._slices[key] for key in self._slices_of[service])
-        if not self._slices_of[service]:
-            del self._slices_of[service]
+        merged = merge_slices(self._slices[key] for key in self._slices_of.get(service, ()))
         if _put(self._endpoints, service, merged if merged.anywhere else None) and service in self.services:
             self.dirty.update(self.services[service].addresses)
 
@@ -230,6 +228,18 @@ def _specification(raw: CustomResource | None) -> CustomResource | None:
         name: value for name, value in raw["metadata"].items() if name not in {"resourceVersion", "managedFields"}
     }
     return {**{name: value for name, value in raw.items() if name != "status"}, "metadata": metadata}
+
+
+def _link(known: dict[K, tuple[C, ...]], key: K, value: C) -> None:
+    """Have a key lead to one value more."""
+    known[key] = tuple(sorted(set(known.get(key, ())) | {value}))
+
+
+def _unlink(known: dict[K, tuple[C, ...]], key: K, value: C) -> None:
+    """Have a key lead to one value less."""
+    rest = tuple(one for one in known.pop(key) if one != value)
+    if rest:
+        known[key] = rest
 
 
 def _put(known: dict[K, V], key: K, value: V | None) -> bool:
