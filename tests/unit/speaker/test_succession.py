@@ -161,6 +161,28 @@ def test_who_is_away_itself_is_no_successor(address: Address) -> None:
     assert node.wish(10.0) == replace(HERE, begin_at=10.0 + SUCCESSOR_SECONDS)
 
 
+def test_who_hears_nobody_of_several_takes_nothing_over(address: Address) -> None:
+    first, second, third = successors(address, "node1")
+    node = Node(first, address, {"node1": 1})
+    for other in ("node1", second, third):
+        node.machine.peer_changed(other, PeerState.SILENT, 10.0)
+    assert node.wish(10.0) is None
+    assert node.machine.peer_changed(third, PeerState.ALIVE, 10.5) == {address}
+    assert node.wish(10.5) == replace(HERE, begin_at=10.0)
+
+
+def test_what_is_waited_for_is_looked_at_again_whoever_comes_or_goes(address: Address) -> None:
+    """Whether it must be asked for may have changed."""
+    nomination = others_hold("node2")
+    name = nomination.tiers[0].first(address)
+    bystander = next(one for one in nomination.tiers[0].nodes if one != name)
+    node = Node(name, address, {"node2": 3}, nomination)
+    assert node.wish(0.0) is not None
+    assert node.machine.peer_changed(bystander, PeerState.SILENT, 1.0) == {address}
+    node.begin()
+    assert node.machine.peer_changed(bystander, PeerState.ALIVE, 2.0) == set()
+
+
 @pytest.mark.parametrize("state", [PeerState.ALIVE, PeerState.UNKNOWN])
 def test_a_holder_that_is_not_suspect_any_more_has_no_successor(address: Address, state: PeerState) -> None:
     node = Node(successors(address, "node1")[0], address, {"node1": 1})

@@ -41,6 +41,30 @@ def test_a_suspicion_lasts_from_its_first_moment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("states", "nobody"),
+    [
+        pytest.param("SS", False, id="two may well be gone both"),
+        pytest.param("SSS", True, id="three are silent"),
+        pytest.param("SSSU", True, id="of the fourth nothing was ever heard"),
+        pytest.param("SSUU", False, id="only two were ever heard"),
+        pytest.param("SSSA", False, id="one is alive"),
+        pytest.param("SSH", False, id="one is heard, and says that it is unhealthy"),
+        pytest.param("SSL", False, id="one is heard, and says that it leaves"),
+    ],
+)
+def test_who_hears_nobody_is_rather_cut_off_itself(states: str, nobody: bool) -> None:
+    meaning = {
+        "S": PeerState.SILENT,
+        "U": PeerState.UNKNOWN,
+        "A": PeerState.ALIVE,
+        "H": PeerState.UNHEALTHY,
+        "L": PeerState.LEAVING,
+    }
+    made = told("me", **{f"peer{number}": meaning[letter] for number, letter in enumerate(states)})
+    assert made.hears_nobody() == nobody
+
+
+@pytest.mark.parametrize(
     ("before", "after", "is_back"),
     [
         pytest.param(PeerState.SILENT, PeerState.ALIVE, True, id="silent, then alive"),
