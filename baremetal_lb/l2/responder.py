@@ -237,16 +237,20 @@ class Responder:
                     holding.stop_announcing()
                     del port.holdings[address.packed]
             case Announce(address):
-                was_announced, self._held[address] = self._held[address], True
-                for _, holding in self._holdings_of(address):
-                    if was_announced:
-                        self._schedule.add_once(holding)
-                    else:  # another may have announced it since we stopped
-                        self._schedule.add(holding, now)
+                self._announce_anew(address, now)
             case StopAnnouncing(address):
                 self._held[address] = False
                 for _, holding in self._holdings_of(address):
                     holding.stop_announcing()
+
+    def _announce_anew(self, address: Address, now: float) -> None:
+        """Announce it once; as often as what is new where we had stopped: another may have announced it since."""
+        was_announced, self._held[address] = self._held[address], True
+        for _, holding in self._holdings_of(address):
+            if was_announced:
+                self._schedule.add_once(holding)
+            else:
+                self._schedule.add(holding, now)
 
     def _holdings_of(self, address: Address) -> Iterator[tuple[_Port, Holding]]:
         for port in self._used_ports:
