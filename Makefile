@@ -24,7 +24,7 @@ lab: lab-ready ## Start a three-node Kubernetes in network namespaces and leave 
 .PHONY: test
 test: lab-ready check ## Check, then test on a real Kubernetes in network namespaces (needs root)
 	$(call say,Tests in the lab)
-	@$(BIN)/pytest tests/lab
+	@$(BIN)/pytest tests/lab --durations=25
 
 .PHONY: check
 check: $(INSTALLED) ## Format, lint, types, layers, generated files, unit and property tests

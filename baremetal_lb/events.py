@@ -21,6 +21,7 @@ GOOD_NEWS = frozenset(
         Reason.BOUND,
         Reason.ANNOUNCED,
         Reason.ELECTED,
+        Reason.CONFLICT_ENDED,
     }
 )
 """What is told as Normal; everything else is a Warning."""

@@ -1,12 +1,22 @@
 """Structured logs of both processes: one line per change of state, for people (console) or for machines (json).
 
 Libraries log through the standard library; their lines take the same form, from WARNING up.
+
+To be imported before structlog: that takes rich for pretty tracebacks wherever it finds it. Ours are plain, and rich is
+10 MB of a process.
 """
 
 import logging
 import sys
 from enum import StrEnum
 from typing import cast
+
+if not {"rich", "structlog"} & sys.modules.keys():
+    sys.modules["rich"] = None  # type: ignore[assignment]  # so an import of it fails
+    try:
+        import structlog
+    finally:
+        del sys.modules["rich"]
 
 import structlog
 from structlog.typing import Processor

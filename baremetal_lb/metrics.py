@@ -36,6 +36,9 @@ class ControllerMetrics:
         self.pool_addresses_available = _pool_gauge(
             "pool_addresses_available", "Addresses that the pool can still give.", registry
         )
+        self.pool_addresses_quarantined = _pool_gauge(
+            "pool_addresses_quarantined", "Free addresses that nobody gets because a foreign host uses them.", registry
+        )
         self.services = Gauge(
             f"{PREFIX}_services",
             "Services of type LoadBalancer that are ours, by what was decided on them.",
@@ -85,6 +88,7 @@ class ControllerMetrics:
             self.pool_addresses_assigned,
             self.pool_addresses_reserved,
             self.pool_addresses_available,
+            self.pool_addresses_quarantined,
             self.services,
             self.config_problems,
         ):
@@ -115,11 +119,17 @@ class SpeakerSnapshot:
 
     announced: Iterable[AnnouncedAddress] = ()
     addresses_by_reason: Mapping[str, int] = field(default_factory=dict)
+    conflicts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Addresses that foreign hosts use, each with the interface and the MAC address of the host."""
     speakers_alive: int = 0
     view_trusted: bool = False
+    peers: Mapping[str, int] = field(default_factory=dict)
+    beats: Mapping[str, int] = field(default_factory=dict)
+    beat_restarts: int = 0
     frames_received: int = 0
     frames_malformed: Mapping[str, int] = field(default_factory=dict)
     send_failures: Mapping[str, int] = field(default_factory=dict)
+    heard_on_segment: Mapping[str, int] = field(default_factory=dict)
     watch_reconnects: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -136,13 +146,19 @@ class SpeakerMetrics:
             registry=registry,
         )
         self.takeovers = Counter(
-            f"{PREFIX}_takeovers", "Addresses that this node began to announce.", registry=registry
+            f"{PREFIX}_takeovers", "Addresses that this node began to announce, by why.", ["cause"], registry=registry
         )
         self.lease_writes = Counter(
             f"{PREFIX}_lease_writes", "Renewals of this node's Lease, by how they ended.", ["result"], registry=registry
         )
         self.events = Counter(
             f"{PREFIX}_events", "Events for users, by what became of them.", ["result"], registry=registry
+        )
+        self.condition_writes = Counter(
+            f"{PREFIX}_condition_writes",
+            "Writes of Services' condition Announced, by how they ended.",
+            ["result"],
+            registry=registry,
         )
         self.decision_seconds = Histogram(
             f"{PREFIX}_decision_seconds",
@@ -163,13 +179,20 @@ class SpeakerCollector(Collector):
         now = self._snapshot()
         yield from _announced(now.announced)
         yield _by("addresses", "Addresses of Services, by what was decided.", "reason", now.addresses_by_reason)
+        yield _conflicts(now.conflicts)
         yield GaugeMetricFamily(f"{PREFIX}_speakers_alive", "Living speakers that we know.", now.speakers_alive)
         yield GaugeMetricFamily(
             f"{PREFIX}_view_trusted", "1 while our own renewals come back to us.", int(now.view_trusted)
         )
+        yield _by("peers", "Nodes that we beat with, by what their beats say.", "state", now.peers)
+        yield _count("beats", "Beats, by what became of them.", "result", now.beats)
+        yield CounterMetricFamily(
+            f"{PREFIX}_beat_process_restarts", "How often the beat process had to be started again.", now.beat_restarts
+        )
         yield CounterMetricFamily(f"{PREFIX}_frames_received", "Frames the filters let through.", now.frames_received)
         yield _count("frames_malformed", "Malformed frames, dropped.", "reason", now.frames_malformed)
         yield _count("send_failures", "Frames that the kernel refused.", "error", now.send_failures)
+        yield _count("segment", "Probes sent for addresses, and whom they met.", "what", now.heard_on_segment)
         yield _by("watch_reconnects", "How often a watch was lost since the start.", "kind", now.watch_reconnects)
 
 
@@ -188,6 +211,17 @@ def _announced(announced: Iterable[AnnouncedAddress]) -> Iterator[Metric]:
         replies.add_metric([one.address, one.interface], one.replies)
         sent.add_metric([one.address, one.interface], one.announcements)
     yield from (holder, replies, sent)
+
+
+def _conflicts(conflicts: Mapping[str, tuple[str, str]]) -> Metric:
+    family = GaugeMetricFamily(
+        f"{PREFIX}_address_conflicts",
+        "1 for each address of ours that a foreign host uses.",
+        labels=["address", "interface", "mac"],
+    )
+    for address, (interface, mac) in conflicts.items():
+        family.add_metric([address, interface, mac], 1)
+    return family
 
 
 def _by(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:

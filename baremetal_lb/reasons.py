@@ -33,6 +33,7 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     SHARING_REFUSED = "SharingRefused"
     ADDRESS_RESERVED = "AddressReserved"
+    ADDRESS_QUARANTINED = "AddressQuarantined"
     REASSIGNED = "Reassigned"
     LEADER_CHANGED = "LeaderChanged"
     PENDING_CLUSTER_IP = "PendingClusterIP"
@@ -60,12 +61,22 @@ class Reason(StrEnum):
     NODE_NOT_SELECTED = "NodeNotSelected"
     NODE_EXCLUDED = "NodeExcluded"
     NODE_NETWORK_UNAVAILABLE = "NodeNetworkUnavailable"
+    NODE_OUT_OF_SERVICE = "NodeOutOfService"
+    NODE_NOT_READY = "NodeNotReady"
+    NODE_LEAVING = "NodeLeaving"
+    NODE_CORDONED = "NodeCordoned"
+    PROXY_NOT_ANSWERING = "ProxyNotAnswering"
     NODE_GONE = "NodeGone"
     SPEAKER_NOT_ALIVE = "SpeakerNotAlive"
     NO_ENDPOINT = "NoEndpoint"
     NO_LOCAL_ENDPOINT = "NoLocalEndpoint"
     NO_ELIGIBLE_NODE = "NoEligibleNode"
     NO_INTERFACE = "NoInterface"
+    NOT_ON_SEGMENT = "NotOnSegment"
+
+    # a host that is none of ours uses an address of ours (speaker, and the controller of a pool)
+    ADDRESS_CONFLICT = "AddressConflict"
+    CONFLICT_ENDED = "ConflictEnded"
 
     # an interface that cannot carry announcements (speaker)
     INTERFACE_DOWN = "InterfaceDown"

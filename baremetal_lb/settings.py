@@ -9,6 +9,9 @@ CONTROLLER_PORT = 7472
 SPEAKER_PORT = 7473
 """Metrics and health. Two numbers, since both may run on the network of one node."""
 
+BEAT_PORT = 7474
+"""Where speakers hear, by UDP, that other speakers live."""
+
 WEBHOOK_PORT = 9443
 """Where the controller answers the API server. A Service maps 443 to it, so it needs no privilege."""
 
@@ -16,10 +19,21 @@ EXCLUDED_INTERFACES = "docker|podman|cbr|virbr|lxc|veth|cali|cilium|tunl|flannel
 """How the names of interfaces begin (a regular expression) that belong to containers, tunnels and virtual machines:
 nothing is announced there unless an L2Advertisement names the interface."""
 
+BEAT_INTERVAL_SECONDS = 0.1
+BEAT_MISSES = 3
+"""A speaker whose beats were missed so often in a row is asked for on the segment, and replaced if it is silent there,
+too. Networks that lose packets often may want more."""
+
 RENEW_SECONDS = 1.0
 LEASE_SECONDS = 3.0
 """A speaker that is silent for so long is dead. With n nodes the API server sees n writes a second and shows each to n
 watchers, so large clusters may want longer times."""
+
+
+REFRESH_SECONDS = 0.0
+"""Between two announcements of an address that has not moved; 0: none. Neighbours that follow the RFCs ask again by
+themselves within a minute or so, and such frames wake every host of the segment: 4,000 addresses, once a minute, are
+130 a second. It is for segments with hosts that believe their caches for hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,10 @@ class ControllerSettings:
     """Between two Services that leave an address which their pool gave up (reclaimPolicy Reassign): each is a change
     that its users notice, so somebody can still stop it."""
 
+    quarantine_seconds: float = 600.0
+    """An address that a foreign host used is given to nobody for so long after the host was heard last. Nobody listens
+    for it meanwhile; whoever gets the address then asks the segment first."""
+
     first_backoff_seconds: float = 0.2
     last_backoff_seconds: float = 10.0
     """Between two tries of a failed write; it doubles each time."""
@@ -99,9 +117,37 @@ class SpeakerSettings:
     renew_seconds: float = RENEW_SECONDS
     lease_seconds: float = LEASE_SECONDS
 
-    linger_seconds: float = 1.0
-    """After its Lease is released a speaker answers for so long, while the others take over. They need some 50 ms; and
-    they announce for 2 s, so the last word on the segment is theirs."""
+    beat_port: int = BEAT_PORT
+    beat_interval_seconds: float = BEAT_INTERVAL_SECONDS
+    beat_misses: int = BEAT_MISSES
+
+    stall_seconds: float = 0.3
+    """A speaker that stood still for longer asks the segment whether it was replaced."""
+
+    unwell_seconds: float = 3.0
+    """A reconciler that has not turned for so long lets the others know, and they take over."""
+
+    linger_seconds: float = 2.0
+    """A speaker that stops answers for so long at most, until it has heard the new holders."""
+
+    status_seconds: float = 1.0
+    """Between two writes of the SpeakerStatus: all the other speakers read each."""
+
+    status_gather_seconds: float = 0.05
+    """What changes together is written together."""
+
+    proxy_health_url: str = ""
+    """Where the node's kube-proxy says that it is well; empty: it is not asked. Each proxy has another URL, and with a
+    wrong one no node would look able, so there is no default."""
+
+    proxy_check_seconds: float = 2.0
+    proxy_timeout_seconds: float = 1.0
+    """kube-proxy answers in a millisecond."""
+
+    not_ready_grace_seconds: float = 30.0
+    """A Node that is NotReady for longer gives its addresses up. A kubelet that restarts takes less."""
+
+    refresh_seconds: float = REFRESH_SECONDS
 
     settle_seconds: float = 5.0
     """That nobody announces an address is told after this long: new Services have no endpoints for a moment."""
@@ -112,6 +158,19 @@ class SpeakerSettings:
     events_per_second: float = 20.0
     """So that a takeover of thousands of addresses does not hurt the API server just when it is needed most."""
 
+    condition_gather_seconds: float = 0.2
+    """What the holders of a Service's addresses begin together is told together."""
+
+    condition_lag_seconds: float = 30.0
+    """What changes only for nodes that do not announce an address is told after this long: in a large cluster some
+    node always comes or goes, and each time that concerns every Service."""
+
+    condition_rest_seconds: float = 5.0
+    """Between two writes of one Service's condition, also where a write failed."""
+
+    conditions_per_second: float = 20.0
+    """Like Events: a takeover of thousands of addresses is told bit by bit."""
+
     decisions_per_turn: int = 200
     """After this many the event loop gets its turn, so that ARP questions wait a few milliseconds at most."""
 
@@ -120,6 +179,11 @@ class SpeakerSettings:
 
     stale_seconds: float = 15.0
     """A reconciler that has not turned for so long is stuck, and the process is to be restarted."""
+
+    @property
+    def beat_speaker_seconds(self) -> float:
+        """How long the beats vouch for a speaker that does not say that it is well: as long as for a silent node."""
+        return self.beat_misses * self.beat_interval_seconds
 
     @property
     def renew_timeout_seconds(self) -> float:

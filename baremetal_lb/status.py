@@ -6,6 +6,7 @@ replaces a list as a whole, so it names them too, and its resourceVersion makes 
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from baremetal_lb.addresses import Address, Family
@@ -15,19 +16,26 @@ from baremetal_lb.allocator.ledger import Usage
 from baremetal_lb.allocator.request import Refusal
 from baremetal_lb.api.annotations import Annotation
 from baremetal_lb.api.base import READY
-from baremetal_lb.api.pool import COUNT_MAX
-from baremetal_lb.cluster.service import ServiceKey, ServiceView
-from baremetal_lb.config.model import Claim
+from baremetal_lb.api.pool import COUNT_MAX, QuarantinedAddress
+from baremetal_lb.cluster.conditions import Condition, find_condition
+from baremetal_lb.cluster.service import ANNOUNCED_CONDITION, ServiceKey, ServiceView
+from baremetal_lb.config.model import Claim, ConflictingHost
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.reasons import Reason
-
-Condition = Mapping[str, Any]
 
 OVERLAPS_CLUSTER = "OverlapsCluster"
 """The type of the condition that warns of a pool."""
 
-OUR_TYPES = frozenset({READY, OVERLAPS_CLUSTER})
+ADDRESS_CONFLICT = "AddressConflict"
+"""The type of the condition that names the foreign hosts on addresses of a pool."""
+
+OUR_TYPES = frozenset({READY, OVERLAPS_CLUSTER, ADDRESS_CONFLICT})
 """The types of conditions that our own resources have of us."""
+
+CONFLICTS_NAMED = 3
+"""Of the addresses of a pool that foreign hosts use so many are named."""
+
+NO_CONFLICTS: Mapping[Address, ConflictingHost] = {}
 
 MAX_CONDITION_MESSAGE_LENGTH = 4096
 """A thousand faults of one resource are not told one by one; etcd and `kubectl describe` would suffer."""
@@ -47,7 +55,9 @@ def service_patch(view: ServiceView, outcome: Outcome | None, now: datetime) -> 
         shown = addresses
         status["loadBalancer"] = {"ingress": [_ingress(address) for address in addresses]}
     wanted = condition(ASSIGNED_CONDITION, is_true=bool(addresses), reason=outcome.reason, message=outcome.message)
-    if conditions := merge_condition(view.conditions, wanted, now):
+    present = list(view.conditions) if addresses else _without(view, ANNOUNCED_CONDITION)
+    conditions = merge_condition(present, wanted, now) or present
+    if conditions != list(view.conditions):
         status["conditions"] = conditions
     annotations = _from_pool_annotation(view, _origin(outcome, shown))
     return _patch(view, status, annotations) if status or annotations else None
@@ -70,7 +80,11 @@ def _from_pool_annotation(view: ServiceView, origin: str | None) -> Mapping[str,
 
 
 def resource_status(
-    raw: Mapping[str, Any], wanted: Iterable[Condition], usage: Mapping[Family, Usage], now: datetime
+    raw: Mapping[str, Any],
+    wanted: Iterable[Condition],
+    usage: Mapping[Family, Usage],
+    now: datetime,
+    quarantined: Iterable[QuarantinedAddress] = (),
 ) -> dict[str, Any] | None:
     """The merge patch that tells a resource of ours what is true of it, and a pool its counts; None where told.
 
@@ -83,6 +97,9 @@ def resource_status(
     conditions = _with_ours(shown, [{**one, **generation} for one in wanted], now)
     if conditions != shown:
         status["conditions"] = conditions
+    entries = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in quarantined]
+    if entries != (present.get("quarantined") or []):
+        status["quarantined"] = entries
     if not status:
         return None
     return {"metadata": {"resourceVersion": raw["metadata"]["resourceVersion"]}, "status": status}
@@ -97,18 +114,26 @@ def readiness(problems: Collection[Problem]) -> Condition:
 
 
 def pool_conditions(
-    problems: Iterable[Problem], usage: Mapping[Family, Usage], *, is_deleting: bool
+    problems: Iterable[Problem],
+    usage: Mapping[Family, Usage],
+    *,
+    is_deleting: bool,
+    conflicts: Mapping[Address, ConflictingHost] = NO_CONFLICTS,
 ) -> tuple[Condition, ...]:
-    """Whether the pool is in force, and a warning where it has addresses that the cluster itself uses."""
+    """Whether the pool is in force, and warnings where the cluster itself or foreign hosts use its addresses."""
     own: list[Problem] = []
     overlaps: list[Problem] = []
     for problem in problems:
         (overlaps if problem.reason is Reason.OVERLAPS_CLUSTER else own).append(problem)
     ready = _draining(usage) if is_deleting else readiness(own)
-    if not overlaps:
-        return (ready,)
-    warning = condition(OVERLAPS_CLUSTER, is_true=True, reason=Reason.OVERLAPS_CLUSTER, message=_joined(overlaps))
-    return ready, warning
+    warnings = []
+    if overlaps:
+        message = _joined(overlaps)
+        warnings.append(condition(OVERLAPS_CLUSTER, is_true=True, reason=Reason.OVERLAPS_CLUSTER, message=message))
+    if conflicts:
+        message = _conflicts_text(conflicts)
+        warnings.append(condition(ADDRESS_CONFLICT, is_true=True, reason=Reason.ADDRESS_CONFLICT, message=message))
+    return ready, *warnings
 
 
 def claim_readiness(
@@ -150,11 +175,6 @@ def says_something_new(view: ServiceView, outcome: Outcome, lost: Refusal | None
     return (told.get("reason"), told.get("message")) != (outcome.reason, outcome.message)
 
 
-def find_condition(conditions: Collection[Condition], kind: str) -> Condition:
-    """The condition of a type among these; empty where there is none."""
-    return next((one for one in conditions if one.get("type") == kind), {})
-
-
 def condition(kind: str, *, is_true: bool, reason: Reason, message: str) -> Condition:
     """Build a condition, still without the time of its last transition."""
     return {
@@ -193,6 +213,13 @@ def _joined(problems: Iterable[Problem]) -> str:
     return "; ".join(problem.message for problem in problems)[:MAX_CONDITION_MESSAGE_LENGTH]
 
 
+def _conflicts_text(conflicts: Mapping[Address, ConflictingHost]) -> str:
+    """Name a few, always the same ones."""
+    told = "; ".join(f"{host} uses {address}" for address, host in islice(conflicts.items(), CONFLICTS_NAMED))
+    more = len(conflicts) - CONFLICTS_NAMED
+    return told + (f"; and {more} more" if more > 0 else "")
+
+
 def _listed(things: Iterable[object]) -> str:
     *others, last = map(str, things)
     return f"{', '.join(others)} and {last}" if others else last
@@ -220,12 +247,20 @@ def _counts(usage: Mapping[Family, Usage]) -> Mapping[str, int]:
 
 
 def _take_back(view: ServiceView) -> dict[str, Any] | None:
-    """Remove what we said. Our addresses are gone by then: the API server drops them when the type changes."""
+    """Remove what we and the speakers said, who see such a Service no more.
+
+    Our addresses are gone by then: the API server drops them when the type changes.
+    """
     annotations = _from_pool_annotation(view, None)
-    if view.deleting or not (our_condition(view) or annotations):
+    kept = _without(view, ASSIGNED_CONDITION, ANNOUNCED_CONDITION)
+    said_something = len(kept) < len(view.conditions)
+    if view.deleting or not (said_something or annotations):
         return None
-    kept = [one for one in view.conditions if one.get("type") != ASSIGNED_CONDITION]
-    return _patch(view, {"conditions": kept} if our_condition(view) else {}, annotations)
+    return _patch(view, {"conditions": kept} if said_something else {}, annotations)
+
+
+def _without(view: ServiceView, *types: str) -> list[Condition]:
+    return [one for one in view.conditions if one.get("type") not in types]
 
 
 def _patch(view: ServiceView, status: Mapping[str, Any], annotations: Mapping[str, str | None]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from baremetal_lb.lab.requirements import extend_path
 
-BENCHES = ("allocate", "assign", "arp", "failover")
+BENCHES = ("allocate", "assign", "arp", "failover", "liveness", "speaker_memory")
 
 
 def main() -> None:

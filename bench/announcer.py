@@ -1,6 +1,9 @@
 """An L2 driver alone in a process, driven by lines of JSON: what benches and lab tests of packets run.
 
-stdin:  {"desired": {"192.0.2.10": [], "2001:db8::10": ["eth0"]}} is the complete set of announcements;
+stdin:  {"desired": {"192.0.2.10": [], "2001:db8::10": ["eth0"]}} is the complete set of announcements, begun at once;
+        {"wishes": {"192.0.2.10": {"stance": "hand_over", "on_conflict": "Yield"}}} is the same with all that a wish may
+        say, and without "replacing" nothing is begun unasked; {"speakers": {"02:00:5e:00:53:01": "node"}};
+        {"ask_again": []}; {"better": ["node"]} are those that outrank this one;
         {"report": true} asks for the state of things and what was counted.
 stdout: {"ready": true} once it runs; {"report": {...}} in answer.
 """
@@ -15,8 +18,9 @@ from typing import Any
 import structlog
 
 from baremetal_lb.addresses import parse_address
+from baremetal_lb.api.pool import ConflictPolicy
 from baremetal_lb.l2.io import L2Driver
-from baremetal_lb.l2.responder import Announcement
+from baremetal_lb.l2.segment import SegmentEvent, Stance, Wish
 
 TIMER_SECONDS = 0.1
 
@@ -42,20 +46,55 @@ class Lateness:
 async def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     lateness = Lateness()
-    async with L2Driver() as driver, asyncio.TaskGroup() as tasks:
+    better: set[str] = set()
+    events: list[SegmentEvent] = []
+    driver = L2Driver(on_segment=events.extend, outranks=lambda _, node: node in better)
+    async with driver, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(lateness.watch())
         print_event("ready", value=True)
         async for command in commands():
-            if "desired" in command:
-                driver.set_desired(
-                    {
-                        parse_address(text): Announcement(frozenset(interfaces))
-                        for text, interfaces in command["desired"].items()
-                    }
-                )
-            else:
-                print_event("report", report(driver, lateness))
+            match command:
+                case {"desired": desired}:
+                    driver.set_wishes(
+                        {
+                            parse_address(text): Wish(frozenset(names), replacing=frozenset({"whoever has it"}))
+                            for text, names in desired.items()
+                        }
+                    )
+                case {"wishes": wishes}:
+                    driver.set_wishes({parse_address(text): wish_of(**words) for text, words in wishes.items()})
+                case {"speakers": speakers}:
+                    driver.set_speakers({bytes.fromhex(mac.replace(":", "")): node for mac, node in speakers.items()})
+                case {"ask_again": addresses}:
+                    driver.ask_again([parse_address(text) for text in addresses] or None)
+                case {"better": nodes}:
+                    better.clear()
+                    better.update(nodes)
+                case _:
+                    print_event("report", {**report(driver, lateness), "events": [words_of(event) for event in events]})
         watching.cancel()
+
+
+def wish_of(
+    interfaces: list[str] | None = None,
+    stance: str = Stance.HOLD,
+    replacing: list[str] | None = None,
+    on_conflict: str = ConflictPolicy.DEFEND,
+    *,
+    answers_ping: bool = False,
+) -> Wish:
+    return Wish(
+        interfaces=frozenset(interfaces or ()),
+        stance=Stance(stance),
+        replacing=frozenset(replacing or ()),
+        on_conflict=ConflictPolicy(on_conflict),
+        answers_ping=answers_ping,
+    )
+
+
+def words_of(event: SegmentEvent) -> list[str]:
+    about = [getattr(event, name, None) for name in ("address", "node", "interface")]
+    return [type(event).__name__, *(str(one) for one in about if one is not None)]
 
 
 async def commands() -> AsyncIterator[dict[str, Any]]:
@@ -69,11 +108,13 @@ def report(driver: L2Driver, lateness: Lateness) -> dict[str, Any]:
     status = Path("/proc/self/status").read_text()
     return {
         "interfaces": {one.name: one.mac.hex(":") for one in driver.interfaces()},
+        "networks": {one.name: [str(network) for network in one.networks] for one in driver.interfaces()},
         "replies": {f"{one.address}": one.replies for one in driver.holdings()},
         "announcements": {f"{one.address}": one.announcements for one in driver.holdings()},
         "received": driver.counts.received,
         "malformed": {reason.value: count for reason, count in driver.counts.malformed.items()},
         "send_failures": driver.counts.send_failures,
+        "probes": driver.counts.probes,
         "lateness_ms": lateness.take_ms(),
         "rss_mb": int(status.partition("VmRSS:")[2].split()[0]) / 1024,
     }

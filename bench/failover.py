@@ -1,125 +1,151 @@
-"""How long a client is without service when the node that announces an address loses its link.
+"""How long a client is without service when the node that announces an address fails, and what a planned move costs.
 
-A client opens a new connection every 10 ms. The endpoints are on a node that never announces, so what is measured is
-the move of the address and nothing else. The time runs from before the cut to the first connection that was begun after
-it and came about. The cut falls at another moment of the speakers' renewals each time.
+Two nodes may announce; a third one, which may not, has the Pods. A client opens a connection every 10 ms and keeps a
+long download. The time runs from before the fault to the first connection that was begun after it and came about. A
+frozen node goes on forwarding, and so does one without a speaker: who knows the address notices nothing. There the
+client forgets it when the fault has struck, and is a newcomer. Each fault strikes at another moment of the beats.
 """
 
-import asyncio
-import socket
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 
 from baremetal_lb.addresses import Address
 from baremetal_lb.lab import objects
+from baremetal_lb.lab.connections import Connections, connecting
 from baremetal_lb.lab.lab import Lab
-from baremetal_lb.lab.netns import inside
-from baremetal_lb.lab.probes import Vantage
 from baremetal_lb.lab.sandbox import Sandbox
+from baremetal_lb.lab.stage import PATIENCE_SECONDS, Stage, set_stage
 from baremetal_lb.lab.waiting import wait_for
 from bench.figures import report
+from bench.heals import measure_heals
+from bench.moves import ANNOUNCERS, measure_moves, other
 
-CUTS_PER_FAMILY = 6
-INTERVAL_SECONDS = 0.01
-CONNECT_SECONDS = 1.0
-SETTLE_SECONDS = 2.5
-"""By then the announcements of a new holder are over."""
+ENDPOINTS_ON = "node3"
+STRIKES = 10
+WARM_UP_SECONDS = 0.3
+PHASE_SECONDS = 0.037
+"""Ten of these are spread evenly over an interval of the beats."""
 
-PHASE_SECONDS = 0.17
-PATIENCE_SECONDS = 30.0
+SETTLE_SECONDS = 2.2
+"""By then the announcements of a new holder are over, and all speakers know who is there."""
 
-METALLB_MS, LIMIT_MS = 5_700, 5_000
-ENDPOINTS_ON, ANNOUNCERS = "node3", ("node1", "node2")
+API_AWAY_SECONDS = 1.0
+GOAL_P50_MS, GOAL_MAX_MS, LIMIT_MS = 400, 800, 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """One of the faults: what strikes the holder, and how it is mended."""
+
+    name: str
+    strike: Callable[[Stage, str], None]
+    mend: Callable[[Stage, str], None]
+    newcomer: bool = False
+    """Whether only who does not know the address yet can notice."""
 
 
 def main() -> None:
-    with Lab("failover", nodes=3, clients=1) as lab:
+    with Lab("failover", nodes=3, clients=2) as lab:
         lab.install()
-        corner = Sandbox(lab.paths, "default", 0)
-        addresses = offer(corner)
-        client = Vantage(lab.paths, lab.topology, "client1")
-        times = [cut_holder(lab, client, address, number) for number in range(CUTS_PER_FAMILY) for address in addresses]
-    report("link_cut_p50_ms", statistics.median(times), "ms", goal=METALLB_MS, limit=LIMIT_MS)
-    report("link_cut_max_ms", max(times), "ms", goal=METALLB_MS, limit=LIMIT_MS)
+        corner, labels = Sandbox(lab.paths, "default", 0), {"app": "echo"}
+        corner.create(objects.echo("echo", labels, node=ENDPOINTS_ON))
+        stage = set_stage(lab, corner, labels, ANNOUNCERS)
+        for blow in BLOWS:
+            measure_blow(stage, blow)
+        measure_moves(stage)
+        measure_heals(stage)
+        with api_away(stage):
+            measure_blow(stage, BLOW_WITHOUT_API)
 
 
-def offer(corner: Sandbox) -> tuple[Address, ...]:
-    """Make a dual-stack Service that two of the nodes may announce and the third serves."""
-    corner.create(objects.echo("echo", {"app": "echo"}, node=ENDPOINTS_ON))
-    corner.create(objects.pool("pool", corner.block.ranges()))
-    hostnames = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(ANNOUNCERS)}
-    corner.create(objects.advertisement("l2", ["pool"], nodeSelectors=[{"matchExpressions": [hostnames]}]))
-    return corner.request_service("web", {"app": "echo"}).assigned()
+def measure_blow(stage: Stage, blow: Blow) -> None:
+    milliseconds = [one for number in range(STRIKES) for one in strike(stage, blow, number)]
+    report(f"{blow.name}_p50_ms", statistics.median(milliseconds), "ms", goal=GOAL_P50_MS, limit=LIMIT_MS)
+    report(f"{blow.name}_max_ms", max(milliseconds), "ms", goal=GOAL_MAX_MS, limit=LIMIT_MS)
 
 
-def cut_holder(lab: Lab, client: Vantage, address: Address, number: int) -> float:
-    """Cut the holder's link, heal it again, and answer the milliseconds without service."""
-    wait_for(f"a page from {address}", partial(client.reaches, address), within=PATIENCE_SECONDS)
-    holder = sole_announcer(client, address)
-    time.sleep(SETTLE_SECONDS + number * PHASE_SECONDS)
-    with connecting(client, address) as connected:
+def strike(stage: Stage, blow: Blow, number: int) -> list[float]:
+    """Let the holder fail, mend it again, and answer the milliseconds without service of each address."""
+    holder = stage.holder()
+    with connecting(stage.client, stage.addresses) as noted:
+        time.sleep(WARM_UP_SECONDS + number * PHASE_SECONDS)
         began = time.monotonic()
-        lab.fail("link", holder)
-        cut = time.monotonic()
-        served_at = wait_for(
-            f"a connection to {address}", partial(first_since, connected, cut), within=PATIENCE_SECONDS
-        )
-    lab.heal("link", holder)
-    milliseconds = (served_at - began) * 1000
-    print(f"{address}: {holder} cut, served again after {milliseconds:,.0f} ms")
-    wait_for(
-        f"{holder} announces {address} again",
-        partial(client.announcers, address),
-        lambda seen: seen == {holder},
-        within=PATIENCE_SECONDS,
+        blow.strike(stage, holder)
+        if blow.newcomer:
+            for address in stage.addresses:
+                stage.client.forget(address)
+        struck = time.monotonic()
+        served_at = {address: served_since(struck, address, one) for address, one in noted.items()}
+        time.sleep(WARM_UP_SECONDS)
+    blow.mend(stage, holder)
+    milliseconds = [(at - began) * 1000 for at in served_at.values()]
+    gaps = [one.download.gap_seconds(began, max(served_at.values()) + WARM_UP_SECONDS) for one in noted.values()]
+    print(
+        f"{blow.name} {holder}: served again after {', '.join(f'{one:,.0f}' for one in milliseconds)} ms;"
+        f" gaps in the downloads {', '.join(f'{1000 * gap:,.0f}' for gap in gaps)} ms",
+        flush=True,
     )
     return milliseconds
 
 
-def sole_announcer(client: Vantage, address: Address) -> str:
-    find: Callable[[], set[str]] = partial(client.announcers, address)
-    (holder,) = wait_for(f"one node announces {address}", find, lambda seen: len(seen) == 1, within=PATIENCE_SECONDS)
-    return holder
-
-
-def first_since(connected: list[tuple[float, float]], moment: float) -> float:
-    """When the first of the connections came about that were begun after a moment; 0 where none did."""
-    return min((done_at for begun_at, done_at in list(connected) if begun_at > moment), default=0.0)
+def served_since(moment: float, address: Address, connections: Connections) -> float:
+    """Wait for a connection that was begun after a moment, and tell when the first came about."""
+    look = connections.first_since
+    return wait_for(f"a connection to {address}", lambda: look(moment), within=PATIENCE_SECONDS)
 
 
 @contextmanager
-def connecting(client: Vantage, address: Address) -> Iterator[list[tuple[float, float]]]:
-    """Open connections for as long as the block runs; yield when each was begun and came about."""
-    connected: list[tuple[float, float]] = []
-    stop = threading.Event()
-    opening = partial(inside, client.namespace, lambda: asyncio.run(connect_steadily(address, connected, stop)))
-    thread = threading.Thread(target=opening)
-    thread.start()
-    try:
-        yield connected
-    finally:
-        stop.set()
-        thread.join()
+def api_away(stage: Stage) -> Iterator[None]:
+    stage.lab.fail("api")
+    time.sleep(API_AWAY_SECONDS)
+    yield
+    stage.lab.heal("api")
+    stage.wait_until_idle(other(stage.holder()))
 
 
-async def connect_steadily(address: Address, connected: list[tuple[float, float]], stop: threading.Event) -> None:
-    async with asyncio.TaskGroup() as group:
-        while not stop.is_set():
-            group.create_task(connect_once(address, connected))
-            await asyncio.sleep(INTERVAL_SECONDS)
+def cut(stage: Stage, node: str) -> None:
+    stage.lab.fail("link", node)
 
 
-async def connect_once(address: Address, connected: list[tuple[float, float]]) -> None:
-    begun_at = time.monotonic()
-    with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6) as plain:
-        plain.setblocking(False)  # noqa: FBT003 - it takes no keyword
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await asyncio.get_running_loop().sock_connect(plain, (str(address), 80))
-        except OSError:
-            return
-    connected.append((begun_at, time.monotonic()))
+def join(stage: Stage, node: str) -> None:
+    stage.lab.heal("link", node)
+    stage.wait_until_idle(node)
+    time.sleep(SETTLE_SECONDS)
+
+
+def join_without_api(stage: Stage, node: str) -> None:
+    stage.lab.heal("link", node)
+    stage.wait_until_holder(other(node))
+    time.sleep(SETTLE_SECONDS)
+
+
+def freeze(stage: Stage, node: str) -> None:
+    stage.lab.fail("node-frozen", node)
+
+
+def thaw(stage: Stage, node: str) -> None:
+    stage.lab.heal("node-frozen", node)
+    stage.wait_until_idle(node)
+    time.sleep(SETTLE_SECONDS)
+
+
+def kill(stage: Stage, node: str) -> None:
+    stage.lab.fail("speaker", node)
+
+
+def replace(stage: Stage, node: str) -> None:
+    """With a new Pod: the kubelet would make a container wait that ends again and again."""
+    stage.replace_speaker(node, grace_seconds=0)
+    stage.wait_until_idle(node)
+    time.sleep(SETTLE_SECONDS)
+
+
+BLOWS = (
+    Blow("link_cut", cut, join),
+    Blow("node_frozen", freeze, thaw, newcomer=True),
+    Blow("speaker_killed", kill, replace, newcomer=True),
+)
+BLOW_WITHOUT_API = Blow("api_down_link_cut", cut, join_without_api)

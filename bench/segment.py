@@ -81,6 +81,30 @@ class Announcer:
         """Set all that is to be announced, on every interface or (by keyword) on those given."""
         self._command_line({"desired": {one: [] for one in addresses} | interfaces})
 
+    def wish(self, wishes: dict[str, dict[str, Any]]) -> None:
+        """Set all that is wished, with the words of `bench.announcer`."""
+        self._command_line({"wishes": wishes})
+
+    def want(self, **wishes: dict[str, Any]) -> None:
+        """Set all that is wished, by address: an empty wish is to hold it, after asking for it."""
+        self._command_line({"wishes": wishes})
+
+    def know(self, speakers: dict[str, str]) -> None:
+        """Tell it the names of the other speakers, by MAC."""
+        self._command_line({"speakers": speakers})
+
+    def respect(self, *nodes: str) -> None:
+        """Let these and no others outrank it."""
+        self._command_line({"better": nodes})
+
+    def ask_again(self, *addresses: str) -> None:
+        """Have it ask for these, or all, that it holds."""
+        self._command_line({"ask_again": addresses})
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def report(self) -> dict[str, Any]:
         """Ask for what was counted."""
         self._command_line({"report": True})

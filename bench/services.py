@@ -26,15 +26,15 @@ async def delete_services(client: KubeClient) -> None:
     await at_once([client.delete(f"{SERVICES}/{item['metadata']['name']}") for item in items])
 
 
-async def at_once(requests: list[Any]) -> None:
-    """Send the requests over a fixed number of connections."""
+async def at_once(requests: list[Any], connections: int = CONNECTIONS) -> None:
+    """Send the requests over so many connections."""
     waiting: Iterator[Any] = iter(requests)
 
     async def send() -> None:
         for request in waiting:
             await request
 
-    await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(send() for _ in range(connections)))
 
 
 class Addressed:
@@ -80,8 +80,12 @@ async def addressed(client: KubeClient) -> AsyncIterator[Addressed]:
 def controller(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     program = Path(sys.executable).with_name("baremetal-lb")
     kubeconfig = lab.paths.kubeconfig(ADMIN.kubeconfig)
+    # The image's modules are compiled; here the first start of a run does it.
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(lab.paths.state / "bytecode")}
     with lab.paths.log("controller").open("ab") as log:
-        process = subprocess.Popen([program, "controller", "--kubeconfig", kubeconfig], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [program, "controller", "--kubeconfig", kubeconfig], stdout=log, stderr=log, env=os.environ | compiled
+        )
         try:
             yield process
         finally:

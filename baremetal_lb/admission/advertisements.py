@@ -1,9 +1,9 @@
 """Judges an L2Advertisement that is about to be written: whether it can be read, and whether its pools are there."""
 
 from baremetal_lb.admission.known import Known
-from baremetal_lb.admission.model import Finding, Question, RawObject, Verdict, combine, judge, split
+from baremetal_lb.admission.model import Finding, Question, Verdict, combine, judge, split
 from baremetal_lb.config.compile_l2 import compile_l2_advertisements
-from baremetal_lb.config.reading import name_of
+from baremetal_lb.config.reading import RawObject, name_of
 
 
 def review_l2_advertisement(question: Question, known: Known) -> Verdict:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from baremetal_lb.addresses import Address
 from baremetal_lb.admission.known import Known
-from baremetal_lb.admission.model import Finding, Question, RawObject, Verdict, combine, judge, split
+from baremetal_lb.admission.model import Finding, Question, Verdict, combine, judge, split
 from baremetal_lb.config.compile_claims import compile_claims
 from baremetal_lb.config.model import Claim
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.reasons import Reason
 
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.admission.model import RawObject
 from baremetal_lb.allocator.ledger import Ledger
-from baremetal_lb.allocator.pools import Applicant
-from baremetal_lb.allocator.request import AllocationRequest, Refusal, from_pools
+from baremetal_lb.allocator.pools import Applicant, applicant_of
+from baremetal_lb.allocator.request import AllocationRequest, Refusal
 from baremetal_lb.allocator.sharing import sharing_of
 from baremetal_lb.cluster.namespace import NamespaceView
 from baremetal_lb.cluster.service import LOAD_BALANCER_CLASS, ServiceKey, ServiceView
 from baremetal_lb.config.model import Config, Surroundings
+from baremetal_lb.config.reading import RawObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,7 @@ class Known:
 
     def applicant(self, view: ServiceView, request: AllocationRequest) -> Applicant:
         """The Service that makes the request, with what else decides on its rights."""
-        name = request.service.namespace
-        return Applicant(request, self._namespaces.get(name) or NamespaceView(name), from_pools(view))
+        return applicant_of(view, request, self._namespaces)
 
     @contextmanager
     def ledger(self, holders: Iterable[ServiceView]) -> Iterator[Ledger]:

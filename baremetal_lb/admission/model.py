@@ -1,14 +1,12 @@
 """Question and answer of the webhook."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from baremetal_lb.config.problems import Problem
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.reasons import Reason
-
-RawObject = Mapping[str, Any]
 
 SERVICES_NAMED = 3
 """Of all Services that something concerns so many are named: it may be every one of the cluster."""

@@ -5,20 +5,12 @@ from typing import NamedTuple
 
 from baremetal_lb.addresses import Address, AddressRange, subtract
 from baremetal_lb.admission.known import Known
-from baremetal_lb.admission.model import (
-    Finding,
-    Question,
-    RawObject,
-    Verdict,
-    combine,
-    judge,
-    name_some,
-    split,
-)
+from baremetal_lb.admission.model import Finding, Question, Verdict, combine, judge, name_some, split
 from baremetal_lb.api.pool import ReclaimPolicy
 from baremetal_lb.cluster.service import ServiceKey
 from baremetal_lb.config.compile_pools import compile_pools
 from baremetal_lb.config.model import Pool, Surroundings
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.reasons import Reason
 
 NOTHING_AROUND = Surroundings()

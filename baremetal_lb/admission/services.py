@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from baremetal_lb.addresses import family_of
 from baremetal_lb.admission.known import Known, Neighbour
-from baremetal_lb.admission.model import Finding, Question, RawObject, Verdict, combine, judge
+from baremetal_lb.admission.model import Finding, Question, Verdict, combine, judge
 from baremetal_lb.allocator.allocate import Outcome, allocate, keep
 from baremetal_lb.allocator.choose import Held, named_refusal
 from baremetal_lb.allocator.ledger import Ledger
 from baremetal_lb.allocator.request import AllocationRequest, Refusal, parse_request
 from baremetal_lb.api.annotations import Annotation
 from baremetal_lb.cluster.service import parse_service
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.reasons import Reason
 
 CLASHES = frozenset({Reason.ADDRESS_IN_USE, Reason.SHARING_REFUSED})

@@ -2,7 +2,7 @@
 
 What a Service holds already is kept as long as that is possible: nothing is taken away because a pool changed or
 because a new request can't be met. Then the message says what is wrong, and the address stays. Only a pool whose
-reclaimPolicy says so lets a Service move, and only when its turn has come (`may_move`).
+reclaimPolicy says so, or a quarantine, lets a Service move, and only when its turn has come (`may_move`).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from baremetal_lb.allocator.ledger import Ledger
 from baremetal_lb.allocator.pools import Applicant
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
 from baremetal_lb.api.pool import ReclaimPolicy
-from baremetal_lb.config.model import Pool
+from baremetal_lb.config.model import ConflictingHost, Pool
 from baremetal_lb.reasons import Reason
 
 REASONS_THAT_END = frozenset(
@@ -34,7 +34,7 @@ class Allocation:
     pools: tuple[str, ...] = ()
     """The pool that each address comes from; empty where that is unknown."""
     should_move: bool = False
-    """Whether it is to leave an address that its pool gave up, as soon as its turn comes."""
+    """Whether it is to leave an address (its pool gave it up, or quarantine), as soon as its turn comes."""
 
 
 Outcome = Allocation | Refusal
@@ -80,12 +80,20 @@ def keep(current: Held, complaint: Refusal, ledger: Ledger, from_pools: FromPool
 
 def flaw(applicant: Applicant, address: Address, ledger: Ledger) -> str | None:
     """Say why no pool would give the address today."""
+    if host := ledger.foreign_host(address):
+        return _conflict_text(applicant, address, host, ledger)
     if _is_to_leave(applicant, address, ledger):
         return f"its pool gave {address} up; the Service moves to another address as soon as one is free"
     pool = ledger.pools.holding(address)
     if pool is None:
         return f"{address} is in no pool; add it to one, or delete and recreate the Service for another address"
     return _flaw_in(pool, applicant, address, ledger)
+
+
+def _conflict_text(applicant: Applicant, address: Address, host: ConflictingHost, ledger: Ledger) -> str:
+    if _is_to_leave(applicant, address, ledger):
+        return f"{host} uses {address} too; the Service moves to another address as soon as one is free"
+    return f"{host} uses {address} too, and the Service is to have this very address; remove that host"
 
 
 def _flaw_in(pool: Pool, applicant: Applicant, address: Address, ledger: Ledger) -> str | None:
@@ -107,8 +115,11 @@ def _given_up(applicant: Applicant, kept: Held, ledger: Ledger) -> tuple[Family,
 
 def _is_to_leave(applicant: Applicant, address: Address, ledger: Ledger) -> bool:
     """Whether the pool that the address came from gave it up and wants it replaced; one that was named is not left."""
-    if family_of(address) in applicant.request.wanted:
+    family = family_of(address)
+    if family in applicant.request.wanted:
         return False
+    if ledger.foreign_host(address):
+        return address not in ledger.claimed_for(applicant.request.service, family)
     pool = ledger.pools.holding(address)
     if pool is not None:
         is_given_up = pool.deleting or not pool.usable(address)

@@ -24,15 +24,14 @@ from heapq import heappop, heappush
 from baremetal_lb.addresses import Address, Family, family_of
 from baremetal_lb.allocator.allocate import Allocation, Outcome, allocate, keep
 from baremetal_lb.allocator.choose import Held, could_serve
-from baremetal_lb.allocator.entry import Entry, our_condition
+from baremetal_lb.allocator.entry import ASSIGNED_CONDITION, Entry, our_condition
 from baremetal_lb.allocator.fence import Fence
 from baremetal_lb.allocator.ledger import Ledger
-from baremetal_lb.allocator.pools import Applicant
+from baremetal_lb.allocator.pools import Applicant, applicant_of
 from baremetal_lb.allocator.request import Refusal, from_pools, parse_request
-from baremetal_lb.allocator.sharing import sharing_of
 from baremetal_lb.allocator.waiting import WaitingServices
 from baremetal_lb.cluster.namespace import NamespaceView
-from baremetal_lb.cluster.service import ServiceKey, ServiceView
+from baremetal_lb.cluster.service import ANNOUNCED_CONDITION, ServiceKey, ServiceView
 from baremetal_lb.config.model import Config
 from baremetal_lb.reasons import Reason
 
@@ -61,7 +60,7 @@ class Assigner:
 
     @property
     def has_movable(self) -> bool:
-        """Whether a Service waits for its turn to leave an address that its pool gave up."""
+        """Whether a Service waits for its turn to leave its address (its pool gave it up, or quarantine)."""
         return bool(self._movable)
 
     def is_decided(self, entry: Entry) -> bool:
@@ -123,7 +122,7 @@ class Assigner:
         if view is None or (entry is None and not _concerns_us(view)):
             return
         if entry is None:
-            entry = self.entries[key] = Entry(view, parse_request(view), sharing_of(view), now)
+            entry = self.entries[key] = Entry(view, parse_request(view), now)
         else:
             self._refresh(entry, view, now)
         if self._started:
@@ -184,14 +183,12 @@ class Assigner:
         """The entry's Service as one who asks for addresses; None where its request can't be read."""
         if isinstance(entry.request, Refusal):
             return None
-        namespace = entry.key.namespace
-        view = self._namespaces.get(namespace) or NamespaceView(namespace)
-        return Applicant(entry.request, view, from_pools(entry.view))
+        return applicant_of(entry.view, entry.request, self._namespaces)
 
     def _refresh(self, entry: Entry, view: ServiceView, now: float) -> None:
         ours = set(entry.addresses)
         was_shown = entry.is_settled and ours and ours <= set(entry.view.ingress)
-        entry.view, entry.request, entry.sharing, entry.changed_at = view, parse_request(view), sharing_of(view), now
+        entry.view, entry.request, entry.changed_at = view, parse_request(view), now
         if not self._is_outside_pools(view):
             entry.yielded = False
         elif was_shown and not ours <= set(view.ingress):
@@ -322,14 +319,16 @@ class Assigner:
         return None
 
     def _moved(self, entry: Entry) -> Refusal | None:
-        """Say which address of the status was left because its pool gave it up."""
+        """Say which address of the status was left because its pool gave it up, or a foreign host uses it."""
         left = set(entry.view.ingress) - set(entry.addresses)
         new = [one for one in entry.addresses if one not in entry.view.ingress]
         if not left or not new:
             return None
         came_from = from_pools(entry.view)
         told = " and ".join(f"{one} (pool {came_from.get(one, '?')})" for one in entry.view.ingress if one in left)
-        return Refusal(Reason.REASSIGNED, f"moved from {told} to {' and '.join(map(str, new))}: its pool gave that up")
+        hosts = sorted({str(host) for one in left if (host := self.ledger.foreign_host(one))})
+        why = f"{' and '.join(hosts)} uses that" if hosts else "its pool gave that up"
+        return Refusal(Reason.REASSIGNED, f"moved from {told} to {' and '.join(map(str, new))}: {why}")
 
     def _is_ours(self, view: ServiceView) -> bool:
         """Whether the Service is ours to serve: by its class, or because it has an address of us."""
@@ -362,7 +361,8 @@ class Assigner:
 
 def _concerns_us(view: ServiceView) -> bool:
     """Whether it may be ours, was ours, or shows an address that we must not give to another."""
-    return view.is_load_balancer or bool(view.ingress or our_condition(view))
+    told = any(one.get("type") in {ASSIGNED_CONDITION, ANNOUNCED_CONDITION} for one in view.conditions)
+    return view.is_load_balancer or bool(view.ingress) or told
 
 
 def _of_family(addresses: Iterable[Address], family: Family) -> tuple[Address, ...]:

@@ -168,6 +168,11 @@ def _hindrance(applicant: Applicant, address: Address, pool: Pool, ledger: Ledge
         return Refusal(
             Reason.ADDRESS_RESERVED, f"{address} is reserved by {reservation.reserved_by}; ask for another address"
         )
+    if host := ledger.foreign_host(address):
+        return Refusal(
+            Reason.ADDRESS_QUARANTINED,
+            f"{host} uses {address}, so nobody gets it for now; ask for another address, or remove that host",
+        )
     if obstacle := ledger.obstacle(service, address, sharing):
         return _shared_refusal(address, *obstacle, is_wanted=bool(sharing.key))
     return None

@@ -1,13 +1,12 @@
 """One Service as the controller knows it: what the API server says of it, and what was decided."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import REASONS_THAT_END, Allocation, Outcome
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
-from baremetal_lb.allocator.sharing import Sharing
+from baremetal_lb.allocator.sharing import Sharing, sharing_of
+from baremetal_lb.cluster.conditions import Condition, find_condition
 from baremetal_lb.cluster.service import ServiceKey, ServiceView
 from baremetal_lb.reasons import Reason
 
@@ -21,7 +20,6 @@ class Entry:
 
     view: ServiceView
     request: AllocationRequest | Refusal
-    sharing: Sharing
     changed_at: float
     outcome: Outcome | None = None
     lost: Refusal | None = None
@@ -36,6 +34,11 @@ class Entry:
     def key(self) -> ServiceKey:
         """Namespace and name of the Service."""
         return self.view.key
+
+    @property
+    def sharing(self) -> Sharing:
+        """What it says about sharing, also where its request can't be read."""
+        return self.request.sharing if isinstance(self.request, AllocationRequest) else sharing_of(self.view)
 
     @property
     def is_settled(self) -> bool:
@@ -72,6 +75,6 @@ def version_of(view: ServiceView) -> int:
     return int(view.resource_version or 0)
 
 
-def our_condition(view: ServiceView) -> Mapping[str, Any]:
+def our_condition(view: ServiceView) -> Condition:
     """What we told this Service last; empty where we never did."""
-    return next((one for one in view.conditions if one.get("type") == ASSIGNED_CONDITION), {})
+    return find_condition(view.conditions, ASSIGNED_CONDITION)

@@ -16,7 +16,7 @@ from baremetal_lb.allocator.shared import SharedAddresses
 from baremetal_lb.allocator.sharing import NO_SHARING, Sharing
 from baremetal_lb.api.pool import AllocationOrder
 from baremetal_lb.cluster.service import ServiceKey
-from baremetal_lb.config.model import Config, Pool, Reservation
+from baremetal_lb.config.model import Config, ConflictingHost, Pool, Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Usage:
     reserved: int
     """Reserved, but not held by anyone."""
     available: int
+    quarantined: int = 0
+    """In quarantine, but neither held nor reserved."""
 
 
 class Ledger:
@@ -43,6 +45,7 @@ class Ledger:
         self._reservations: Mapping[Address, Reservation] = {}
         self._reserved: Mapping[tuple[str, Family], list[Address]] = {}
         """What a pool could give, were it not reserved."""
+        self._quarantined: Mapping[Address, ConflictingHost] = {}
         self._claims: dict[ServiceKey, tuple[Address, ...]] = {}
         self._free: dict[tuple[str, Family], FreeAddresses] = {}
         self._assigned: Counter[tuple[str, Family]] = Counter()
@@ -53,6 +56,7 @@ class Ledger:
         self.pools = PoolIndex(config.pools)
         self._reservations = config.reservations
         self._reserved = self._reserved_by_pool()
+        self._quarantined = config.quarantined
         self._claims = {claim.service: () for claim in config.claims if claim.service}
         for claim in config.claims:
             if claim.service:
@@ -65,11 +69,11 @@ class Ledger:
         }
         self._assigned.clear()
         self._of_namespace.clear()
-        for address in self._holders.keys() | self._reservations.keys():
-            if free := self._free_of(address):
+        for address in self._holders.keys() | self._reservations.keys() | self._quarantined.keys():
+            pool = self.pools.holding(address)
+            if free := self._free_in(pool, family_of(address)):
                 free.take(address)
-        for address, holders in self._holders.items():
-            self._count(address, holders, 1)
+            self._count(address, pool, self.holders_of(address), 1)
 
     def namespaces_changed(self) -> None:
         """Judge the pools anew: the labels of a Namespace changed."""
@@ -129,6 +133,10 @@ class Ledger:
         reservation = self._reservations.get(address)
         return None if reservation is None or reservation.service == service else reservation
 
+    def foreign_host(self, address: Address) -> ConflictingHost | None:
+        """The host for which the address is in quarantine, so that nobody gets it."""
+        return self._quarantined.get(address)
+
     def obstacle(self, service: ServiceKey, address: Address, sharing: Sharing) -> tuple[ServiceKey, str] | None:
         """The first holder with which the Service can't share the address, and why not."""
         for holder in self.holders_of(address):
@@ -176,7 +184,14 @@ class Ledger:
         if free is None:
             return Usage(0, assigned, 0, 0)
         reserved = sum(address not in self._holders for address in self._reserved.get((pool.name, family), ()))
-        return Usage(free.total, assigned, reserved, free.available)
+        quarantined = sum(
+            one not in self._holders
+            and one not in self._reservations
+            and self._free_in(self.pools.holding(one), family) is free
+            for one in pool.quarantined
+            if pool.usable(one)
+        )
+        return Usage(free.total, assigned, reserved, free.available, quarantined)
 
     def check_invariants(self) -> None:
         """Assert that the indexes say what the map says, and that those who share an address may."""
@@ -199,13 +214,15 @@ class Ledger:
 
     def _set_holders(self, address: Address, holders: Iterable[ServiceKey]) -> None:
         before, after = self.holders_of(address), tuple(sorted(holders))
+        pool = self.pools.holding(address)
         if after:
             self._holders[address] = after
         else:
             del self._holders[address]
-        self._count(address, before, -1)
-        self._count(address, after, 1)
-        if address in self._reservations or not (free := self._free_of(address)):
+        self._count(address, pool, before, -1)
+        self._count(address, pool, after, 1)
+        is_kept_back = address in self._reservations or address in self._quarantined
+        if is_kept_back or not (free := self._free_in(pool, family_of(address))):
             return
         if not before:
             free.take(address)
@@ -219,13 +236,12 @@ class Ledger:
                 reserved[pool.name, family_of(address)].append(address)
         return reserved
 
-    def _free_of(self, address: Address) -> FreeAddresses | None:
-        pool = self.pools.holding(address)
-        return self._free.get((pool.name, family_of(address))) if pool else None
+    def _free_in(self, pool: Pool | None, family: Family) -> FreeAddresses | None:
+        return self._free.get((pool.name, family)) if pool else None
 
-    def _count(self, address: Address, holders: Iterable[ServiceKey], by: int) -> None:
+    def _count(self, address: Address, pool: Pool | None, holders: Iterable[ServiceKey], by: int) -> None:
         """Count the address once for its pool, and once for each namespace that has it."""
-        pool, family = self.pools.holding(address), family_of(address)
+        family = family_of(address)
         namespaces = {holder.namespace for holder in holders}
         for namespace in namespaces:
             self._of_namespace[namespace, None, family] += by

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from baremetal_lb.addresses import Address, Family, RangeIndex
-from baremetal_lb.allocator.request import AllocationRequest, Refusal
+from baremetal_lb.allocator.request import AllocationRequest, Refusal, from_pools
 from baremetal_lb.cluster.namespace import NamespaceView
+from baremetal_lb.cluster.service import ServiceView
 from baremetal_lb.config.model import Pool
 from baremetal_lb.reasons import Reason
 
@@ -22,6 +23,14 @@ class Applicant:
     namespace: NamespaceView
     came_from: Mapping[Address, str] = field(default_factory=dict)
     """The pool that each address of its status came from, as far as that is known."""
+
+
+def applicant_of(
+    service: ServiceView, request: AllocationRequest, namespaces: Mapping[str, NamespaceView]
+) -> Applicant:
+    """The Service that makes the request; a Namespace that is not known (yet) has no labels and no quota."""
+    name = service.key.namespace
+    return Applicant(request, namespaces.get(name) or NamespaceView(name), from_pools(service))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from baremetal_lb.addresses import Address
+from baremetal_lb.addresses import Address, AddressRange
+from baremetal_lb.announce.offer import Offer
 from baremetal_lb.cluster.endpoints import EndpointsView
-from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.cluster.service import TrafficPolicy
 from baremetal_lb.config.model import L2Advertisement
+from baremetal_lb.election.watchers import Tiers
 from baremetal_lb.reasons import Reason
 
 
@@ -19,7 +20,9 @@ class NodeFacts:
     name: str
     view: NodeView | None
     speaker_alive: bool
-    interfaces: OfferedInterfaces = field(default_factory=OfferedInterfaces)
+    offer: Offer = field(default_factory=Offer)
+    unready: bool = False
+    """Whether the Node has been NotReady for longer than a grace."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -42,6 +45,29 @@ class Demand:
     address: Address
     advertisements: tuple[L2Advertisement, ...]
     services: tuple[Served, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What an address asks of a node whatever its Services are: the same for many addresses.
+
+    `networks` are those that the address is in, of all that nodes have; left out where no advertisement asks for them.
+    """
+
+    advertisements: tuple[L2Advertisement, ...]
+    networks: frozenset[AddressRange] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """The nodes that may announce an address, the best first; where there are none, `refusal` says why.
+
+    `preempt_after` is for how many seconds a better node must have been there to replace the holder; None for never.
+    """
+
+    tiers: Tiers = ()
+    refusal: Reason | None = None
+    preempt_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,7 @@ class Annotation(StrEnum):
     @property
     def spellings(self) -> tuple[str, ...]:
         """Every key that is read for it, the strongest first."""
-        if self not in _METALLB_NAMES:
-            return (self.value,)
-        return (self.value, f"metallb.io/{_METALLB_NAMES[self]}", f"metallb.universe.tf/{_METALLB_NAMES[self]}")
+        return _SPELLINGS[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,8 @@ def annotation(annotations: Mapping[str, str], name: Annotation) -> str | None:
 
 def contradictions(annotations: Mapping[str, str]) -> tuple[Contradiction, ...]:
     """Each weaker spelling whose value differs from the strongest's. The order of addresses is no difference."""
+    if len(annotations) < 2:
+        return ()
     return tuple(
         Contradiction(stronger, key)
         for name in Annotation
@@ -60,6 +60,11 @@ _METALLB_NAMES: Mapping[Annotation, str] = {
     Annotation.POOL: "address-pool",
     Annotation.SHARING_KEY: "allow-shared-ip",
     Annotation.FROM_POOL: "ip-allocated-from-pool",
+}
+_METALLB_PREFIXES = ("metallb.io/", "metallb.universe.tf/")
+_SPELLINGS: Mapping[Annotation, tuple[str, ...]] = {
+    name: (name.value, *(prefix + _METALLB_NAMES[name] for prefix in _METALLB_PREFIXES if name in _METALLB_NAMES))
+    for name in Annotation
 }
 
 

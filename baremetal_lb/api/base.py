@@ -87,6 +87,9 @@ SET_OF_OBJECTS: dict[str, JsonValue] = {
 }
 """The schemas of a `Set`. Kubernetes has a list type for texts only."""
 
+WRITTEN_AS_A_WHOLE: dict[str, JsonValue] = {"x-kubernetes-list-type": "atomic"}
+"""One process writes all of it; for a list that several share, Kubernetes would note down the owner of each item."""
+
 
 class ApiModel(BaseModel):
     """Any part of a custom resource. Unknown fields are passed over: a newer version may have written them."""

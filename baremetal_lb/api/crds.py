@@ -15,8 +15,9 @@ from baremetal_lb.api.base import GROUP, VERSION, CustomResource, PrinterColumn
 from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.l2 import L2Advertisement
 from baremetal_lb.api.pool import IPAddressPool
+from baremetal_lb.api.status import SpeakerStatus
 
-KINDS: tuple[type[CustomResource], ...] = (IPAddressPool, IPAddressClaim, L2Advertisement)
+KINDS: tuple[type[CustomResource], ...] = (IPAddressPool, IPAddressClaim, L2Advertisement, SpeakerStatus)
 FOLDER = Path(__file__).parents[2] / "crds"
 HEADER = "# Written by `make crds` from baremetal_lb/api/; change it there.\n"
 

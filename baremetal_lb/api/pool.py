@@ -1,5 +1,6 @@
 """IPAddressPool: addresses that Services may get."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
 
@@ -7,9 +8,11 @@ from pydantic import ConfigDict, Field, model_validator
 
 from baremetal_lb.api.base import (
     AGE_COLUMN,
+    NAME_MAX,
     READY_COLUMN,
     SET_OF_OBJECTS,
     SET_OF_TEXTS,
+    WRITTEN_AS_A_WHOLE,
     ApiModel,
     Conditions,
     CustomResource,
@@ -21,13 +24,15 @@ from baremetal_lb.api.base import (
     at_least_one,
     rules,
 )
-from baremetal_lb.api.entry import Entry
-from baremetal_lb.api.selector import LabelKey, LabelSelector
+from baremetal_lb.api.entry import Entry, SingleAddress
+from baremetal_lb.api.l2 import InterfaceName, MACAddress
+from baremetal_lb.api.selector import SELECTORS_MAX, LabelKey, LabelSelector
 
 ENTRIES_MAX = 1000
 CLASSES_MAX = 16
 NAMESPACES_MAX = 256
-SELECTORS_MAX = 32
+QUARANTINED_MAX = 256
+"""A pool says of so many addresses that they are in quarantine; further ones are not."""
 COUNT_MAX = 2**63 - 1
 """The largest count that the API server can store; an IPv6 /64 has more addresses."""
 
@@ -45,6 +50,14 @@ class ReclaimPolicy(StrEnum):
 
     RETAIN = "Retain"
     REASSIGN = "Reassign"
+
+
+class ConflictPolicy(StrEnum):
+    """What follows where a host that is none of ours uses an address of the pool."""
+
+    DEFEND = "Defend"
+    QUARANTINE = "Quarantine"
+    YIELD = "Yield"
 
 
 _EXCLUSIVE_NEEDS_A_RULE = (
@@ -116,6 +129,10 @@ class IPAddressPoolSpec(ApiModel):
     reclaim_policy: ReclaimPolicy = ReclaimPolicy.RETAIN
     """What follows for a Service whose address the pool no longer has: it keeps it (Retain), or it gets another as
     soon as one is free (Reassign)."""
+    conflict_policy: ConflictPolicy = ConflictPolicy.DEFEND
+    """What follows where a foreign host uses an address of the pool: we go on announcing it and say so on the segment
+    (Defend), we fall silent until it is gone (Yield), or we fall silent and the Service gets another address while
+    nobody gets this one for a time (Quarantine)."""
     load_balancer_classes: Set[LabelKey] = Field(default=(), max_length=CLASSES_MAX, json_schema_extra=SET_OF_TEXTS)
     """The loadBalancerClasses that the pool serves. Services without a class count as
     baremetal-lb.io/load-balancer, and that is what a pool without classes serves."""
@@ -124,6 +141,21 @@ class IPAddressPoolSpec(ApiModel):
 
 
 Count = Annotated[int, Field(ge=0)]
+
+
+class QuarantinedAddress(ApiModel):
+    """An address that no Service gets, since a host that is none of ours uses it, or did a while ago."""
+
+    address: SingleAddress
+    """The address."""
+    mac: MACAddress
+    """The MAC address of the host."""
+    node: str = Field(max_length=NAME_MAX)
+    """The node that heard it."""
+    interface: InterfaceName
+    """The interface on which it was heard."""
+    until: datetime | None = None
+    """When the address may be given again; absent while the host is heard."""
 
 
 class IPAddressPoolStatus(ApiModel):
@@ -145,9 +177,13 @@ class IPAddressPoolStatus(ApiModel):
     """IPv6 addresses that are kept for a claim or used by a node, and that no Service has."""
     available_ipv6: Count | None = Field(default=None, alias="availableIPv6")
     """IPv6 addresses that are free."""
+    quarantined: tuple[QuarantinedAddress, ...] = Field(
+        default=(), max_length=QUARANTINED_MAX, json_schema_extra=WRITTEN_AS_A_WHOLE
+    )
+    """The addresses in quarantine (conflictPolicy Quarantine). They are neither reserved nor available."""
     conditions: Conditions = ()
     """Whether the pool is in force (type Ready), and why not. Whether it has addresses that the cluster itself uses
-    (type OverlapsCluster)."""
+    (type OverlapsCluster). Whether foreign hosts use any of its addresses now (type AddressConflict)."""
 
 
 class IPAddressPool(CustomResource):
@@ -167,6 +203,9 @@ class IPAddressPool(CustomResource):
         PrinterColumn("IPv6 Free", "integer", ".status.availableIPv6", "IPv6 addresses that are free"),
         PrinterColumn("Allocation", "string", ".spec.allocation", "Which free address a Service gets", 1),
         PrinterColumn("Reclaim Policy", "string", ".spec.reclaimPolicy", "What becomes of addresses it loses", 1),
+        PrinterColumn(
+            "Conflict Policy", "string", ".spec.conflictPolicy", "What follows where a host uses its address", 1
+        ),
         PrinterColumn("Avoid Buggy IPs", "boolean", ".spec.avoidBuggyIPs", "Whether .0 and .255 stay unused", 1),
         READY_COLUMN,
         AGE_COLUMN,

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from baremetal_lb.api.base import NAME_MAX, SET_OF_OBJECTS, SET_OF_TEXTS, ApiModel, Rule, Set, rules
 
+SELECTORS_MAX = 32
 EXPRESSIONS_MAX = 32
 VALUES_MAX = 64
 

@@ -3,14 +3,23 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from baremetal_lb.kube.client import ApiError, KubeClient
+from baremetal_lb.kube.pages import pages
 
 BUSY_RETRIES, BUSY_SECONDS = 5, 1.0
 OBJECTS_PER_PAGE = 500
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option(envvar="KUBECONFIG", help="How to log in to the cluster; kubectl's by default.")
+]
+Context = Annotated[str | None, typer.Option(help="Which context of the kubeconfig.")]
 
 
 def default_kubeconfig() -> Path | None:
@@ -33,11 +42,6 @@ async def read_patiently(client: KubeClient, path: str, **query: str | int) -> d
 
 async def read_pages(client: KubeClient, path: str) -> AsyncIterator[dict[str, Any]]:
     """Yield the objects of a list that may be too long to be kept as it is written."""
-    page: dict[str, str | int] = {"limit": OBJECTS_PER_PAGE}
-    while True:
-        answer = await read_patiently(client, path, **page)
-        for raw in answer["items"]:
+    async for page in pages(partial(read_patiently, client), path, limit=OBJECTS_PER_PAGE):
+        for raw in page["items"]:
             yield raw
-        if not (position := answer["metadata"].get("continue")):
-            return
-        page["continue"] = position

@@ -21,7 +21,8 @@ from baremetal_lb.allocator.explain import explain
 from baremetal_lb.api.base import CustomResource
 from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.pool import IPAddressPool
-from baremetal_lb.cli.cluster import default_kubeconfig, read_pages, read_patiently
+from baremetal_lb.cli.announcing import Announcing, read_announcing
+from baremetal_lb.cli.cluster import Context, Kubeconfig, default_kubeconfig, read_pages, read_patiently
 from baremetal_lb.cli.explanation import Answer, as_json, print_answer
 from baremetal_lb.cluster.namespace import NamespaceView, parse_namespace
 from baremetal_lb.cluster.service import ServiceKey, ServiceView, parse_service
@@ -29,6 +30,7 @@ from baremetal_lb.config.compile import NOTHING_KNOWN, compile_config
 from baremetal_lb.controller.resource_loader import collection_path
 from baremetal_lb.controller.surroundings_reader import SurroundingsReader
 from baremetal_lb.kube.client import ApiError, KubeClient
+from baremetal_lb.settings import SYSTEM_NAMESPACE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Say why something is as it is.")
 
@@ -60,21 +62,20 @@ def main() -> None:
 def service(
     name: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="The Service.")],
     *,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="How to log in to the cluster; kubectl's by default.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Which context of the kubeconfig.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    system_namespace: Annotated[str, typer.Option(help="Where baremetal-lb itself runs.")] = SYSTEM_NAMESPACE,
     output: Annotated[OutputFormat, typer.Option("--output", "-o", help="For people or for programs.")] = (
         OutputFormat.TEXT
     ),
 ) -> None:
-    """Say why a Service has its addresses, or has none.
+    """Say why a Service has its addresses, or has none, and who announces them.
 
-    Exits with 0 if it has all that it asks for, with 1 if not, with 2 if that can't be found out.
+    Exits with 0 if it has all that it asks for and it is announced, with 1 if not, with 2 if that can't be found out.
     """
     key = _parse_key(name)
     try:
-        answer = asyncio.run(_answer(kubeconfig, context, key))
+        answer = asyncio.run(_answer(kubeconfig, context, key, system_namespace))
     except UnusableError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(UNUSABLE) from error
@@ -82,7 +83,7 @@ def service(
         print(json.dumps(as_json(answer), indent=2))
     else:
         print_answer(answer, Console())
-    raise typer.Exit(0 if answer.explanation.is_served else NOT_SERVED)
+    raise typer.Exit(0 if answer.is_all_well else NOT_SERVED)
 
 
 def _parse_key(text: str) -> ServiceKey:
@@ -92,11 +93,11 @@ def _parse_key(text: str) -> ServiceKey:
     return ServiceKey(namespace, name)
 
 
-async def _answer(kubeconfig: Path | None, context: str | None, key: ServiceKey) -> Answer:
+async def _answer(kubeconfig: Path | None, context: str | None, key: ServiceKey, system_namespace: str) -> Answer:
     try:
         client = await KubeClient.connect(kubeconfig or default_kubeconfig(), context)
         try:
-            return await _Inquiry(client, key).answer()
+            return await _Inquiry(client, key, system_namespace).answer()
         finally:
             await client.close()
     except ApiError as error:
@@ -106,9 +107,10 @@ async def _answer(kubeconfig: Path | None, context: str | None, key: ServiceKey)
 class _Inquiry:
     """One question about one Service; what can't be read on the way is noted."""
 
-    def __init__(self, client: KubeClient, key: ServiceKey) -> None:
+    def __init__(self, client: KubeClient, key: ServiceKey, system_namespace: str) -> None:
         self._client = client
         self._key = key
+        self._system_namespace = system_namespace
         self._notes: list[str] = []
 
     async def answer(self) -> Answer:
@@ -129,7 +131,18 @@ class _Inquiry:
             assigner.service_changed(one.key, one, 0.0)
         assigner.start(config)
         faults = tuple(problem for problem in problems if problem.fatal)
-        return Answer(explain(assigner, view), faults, tuple(self._notes))
+        announcing = await self._announcing(view, views)
+        return Answer(explain(assigner, view), faults, tuple(self._notes), announcing)
+
+    async def _announcing(self, view: ServiceView, views: list[ServiceView]) -> tuple[Announcing, ...] | None:
+        """Say it all or nothing: each kind of object that is left out would make it wrong."""
+        try:
+            return await read_announcing(self._client, self._system_namespace, view, views)
+        except ApiError as error:
+            if error.status not in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+                raise
+            self._notes.append(f"who announces the addresses: {error.message}")
+            return None
 
     async def _services(self) -> list[ServiceView]:
         """All of them, for they hold the addresses; those of the namespace where that is all that may be read."""

@@ -12,6 +12,7 @@ from baremetal_lb.allocator.allocate import Allocation
 from baremetal_lb.allocator.explain import Explanation, FamilyExplanation, Neighbour, Origin
 from baremetal_lb.allocator.request import AllocationRequest, Refusal
 from baremetal_lb.allocator.sharing import Sharing
+from baremetal_lb.cli.announcing import Announcing
 from baremetal_lb.cluster.service import ServiceView
 from baremetal_lb.config.problems import Problem
 
@@ -28,6 +29,13 @@ class Answer:
     explanation: Explanation
     faults: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    announcing: tuple[Announcing, ...] | None = ()
+    """Who announces each address; None where that can't be known."""
+
+    @property
+    def is_all_well(self) -> bool:
+        """Whether the Service has all that it asks for, and it is announced as far as we know."""
+        return self.explanation.is_served and all(one.report.has_begun for one in self.announcing or ())
 
 
 def print_answer(answer: Answer, console: Console) -> None:
@@ -43,6 +51,10 @@ def print_answer(answer: Answer, console: Console) -> None:
         taken = [place for place, one in enumerate(family.verdicts) if one.is_taken]
         title = f"{family.family}: the pools, in the order in which they are tried"
         _print_section(console, title, rows or [("there is none in force",)], taken)
+    for one in answer.announcing or ():
+        address, parts = one.report.address, list(_parts(one))
+        marked = [place for place, (node, _, _) in enumerate(parts) if node == one.report.explanation.decision.holder]
+        _print_section(console, f"{address}: {_announcement(one)}", parts or [("there is no node",)], marked)
     _print_section(console, "Not in force", ((one.kind, one.name, one.reason, one.message) for one in answer.faults))
     _print_section(console, "Not known", ((note,) for note in answer.notes))
 
@@ -58,6 +70,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "asksFor": _wishes_as_json(explanation),
         "has": [_origin_as_json(origin) for origin in explanation.has],
         "families": [_family_as_json(family) for family in explanation.families],
+        "announcing": None if answer.announcing is None else list(map(_announcing_as_json, answer.announcing)),
         "neighbours": [_neighbour_as_json(neighbour) for neighbour in explanation.neighbours],
         "notInForce": [
             {"kind": one.kind, "name": one.name, "reason": one.reason, "message": one.message} for one in answer.faults
@@ -135,6 +148,31 @@ def _possessions(explanation: Explanation) -> Iterator[tuple[str, str]]:
         yield "no address", ""
 
 
+def _announcement(one: Announcing) -> str:
+    holder, report = one.report.explanation.decision.holder, one.report
+    if report.has_begun:
+        return f"announced by {holder}"
+    return f"not announced ({report.reason})"
+
+
+def _parts(one: Announcing) -> Iterator[tuple[str, str, str]]:
+    """Each node with its reason, and what more there is to say."""
+    report, successors = one.report, one.successors
+    for node, reason in sorted(report.explanation.nodes.items()):
+        if node == report.explanation.decision.holder:
+            yield node, reason, _holding(one)
+        elif node in successors:
+            yield node, reason, f"follows as number {successors.index(node) + 1}"
+        else:
+            yield node, reason, ""
+
+
+def _holding(one: Announcing) -> str:
+    report = one.report
+    where = f"on {_joined(sorted(report.explanation.decision.interfaces))} since {one.since}"
+    return "; ".join(part for part in (where if report.has_begun else "has not begun", report.conflict) if part)
+
+
 def _missing(explanation: Explanation) -> list[object]:
     outcome = explanation.outcome
     given = outcome.addresses if isinstance(outcome, Allocation) else ()
@@ -173,6 +211,21 @@ def _wishes_as_json(explanation: Explanation) -> Mapping[str, Any] | None:
 
 def _origin_as_json(origin: Origin) -> Mapping[str, Any]:
     return {"address": str(origin.address), "pool": origin.pool or None, "poolHasIt": origin.is_there}
+
+
+def _announcing_as_json(one: Announcing) -> Mapping[str, Any]:
+    report, decision = one.report, one.report.explanation.decision
+    return {
+        "address": str(report.address),
+        "announced": report.has_begun,
+        "reason": report.reason,
+        "holder": decision.holder,
+        "since": one.since or None,
+        "interfaces": sorted(decision.interfaces),
+        "conflict": report.conflict or None,
+        "successors": list(one.successors),
+        "nodes": [{"node": node, "reason": reason} for node, reason in sorted(report.explanation.nodes.items())],
+    }
 
 
 def _neighbour_as_json(neighbour: Neighbour) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Option(help="Name of the lab.")]
 Kind = Annotated[str, typer.Argument(help="; ".join(f"{kind}: {fault.about}" for kind, fault in FAULTS.items()))]
-Target = Annotated[str, typer.Argument(help="A host; nothing for the API server's faults.")]
+Target = Annotated[str, typer.Argument(help="A host, or what the kind names; nothing for the API server.")]
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from baremetal_lb.cli.cluster import default_kubeconfig, read_patiently
+from baremetal_lb.cli.cluster import Context, Kubeconfig, default_kubeconfig, read_patiently
 from baremetal_lb.kube.client import ApiError, KubeClient
 from baremetal_lb.migration.metallb import Migration, migrate
 from baremetal_lb.migration.notes import Note, Severity
@@ -76,10 +76,8 @@ def metallb(
         ),
     ] = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="Read everything from the cluster instead.")] = False,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="How to log in to the cluster; kubectl's by default.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Which context of the kubeconfig.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     metallb_namespace: Annotated[
         str, typer.Option(help="Where MetalLB is: its configuration before 0.13 was a ConfigMap there.")
     ] = "metallb-system",

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from baremetal_lb.logs import LogFormat, LogLevel, configure_logging
-from baremetal_lb.settings import LEASE_SECONDS, RENEW_SECONDS, SPEAKER_PORT, SYSTEM_NAMESPACE, SpeakerSettings
+from baremetal_lb.settings import (
+    BEAT_INTERVAL_SECONDS,
+    BEAT_MISSES,
+    BEAT_PORT,
+    LEASE_SECONDS,
+    REFRESH_SECONDS,
+    RENEW_SECONDS,
+    SPEAKER_PORT,
+    SYSTEM_NAMESPACE,
+    SpeakerSettings,
+)
 from baremetal_lb.speaker.main import run_speaker
 
 MIN_LEASE_RENEWALS = 3
@@ -26,6 +36,28 @@ def speaker(
     lease_seconds: Annotated[
         float, typer.Option(min=0.6, help="How long a speaker may be silent before the others take over.")
     ] = LEASE_SECONDS,
+    proxy_health_url: Annotated[
+        str,
+        typer.Option(
+            envvar="PROXY_HEALTH_URL",
+            help="Where kube-proxy, or what stands in for it, says that it is well. Not asked without it.",
+        ),
+    ] = "",
+    beat_port: Annotated[
+        int, typer.Option(envvar="BEAT_PORT", help="UDP port at which the speakers hear each other.")
+    ] = BEAT_PORT,
+    beat_interval_seconds: Annotated[
+        float, typer.Option(min=0.02, envvar="BEAT_INTERVAL_SECONDS", help="How often speakers beat to each other.")
+    ] = BEAT_INTERVAL_SECONDS,
+    beat_misses: Annotated[
+        int, typer.Option(min=1, envvar="BEAT_MISSES", help="How many beats may be missed before somebody takes over.")
+    ] = BEAT_MISSES,
+    refresh_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.0, envvar="REFRESH_SECONDS", help="How often to announce what has not moved; 0: never, the default."
+        ),
+    ] = REFRESH_SECONDS,
     log_level: Annotated[LogLevel, typer.Option(help="The least important line that is written.")] = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(help="For machines or for people.")] = LogFormat.JSON,
 ) -> None:
@@ -36,6 +68,15 @@ def speaker(
         )
     configure_logging(log_level, log_format)
     settings = SpeakerSettings(
-        node=node_name, namespace=namespace, port=port, renew_seconds=renew_seconds, lease_seconds=lease_seconds
+        node=node_name,
+        namespace=namespace,
+        port=port,
+        renew_seconds=renew_seconds,
+        refresh_seconds=refresh_seconds,
+        lease_seconds=lease_seconds,
+        proxy_health_url=proxy_health_url,
+        beat_port=beat_port,
+        beat_interval_seconds=beat_interval_seconds,
+        beat_misses=beat_misses,
     )
     asyncio.run(run_speaker(settings, kubeconfig))

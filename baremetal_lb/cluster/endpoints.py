@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from baremetal_lb.cluster.service import ServiceKey
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+MAX_REMEMBERED_SETS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ def parse_endpoint_slice(raw: Mapping[str, Any]) -> EndpointSliceView:
         namespace=metadata["namespace"],
         name=metadata["name"],
         service=ServiceKey(metadata["namespace"], owner) if owner else None,
-        nodes=frozenset(node for endpoint in serving if (node := endpoint.get("nodeName"))),
+        nodes=_once(frozenset(intern(node) for endpoint in serving if (node := endpoint.get("nodeName")))),
         anywhere=bool(serving),
     )
 
@@ -45,9 +48,17 @@ class EndpointsView:
 def merge_slices(slices: Iterable[EndpointSliceView]) -> EndpointsView:
     """Add up the slices of one Service."""
     kept = list(slices)
+    if len(kept) == 1:
+        return EndpointsView(kept[0].nodes, kept[0].anywhere)
     return EndpointsView(
         nodes=frozenset().union(*(one.nodes for one in kept)), anywhere=any(one.anywhere for one in kept)
     )
+
+
+@lru_cache(maxsize=MAX_REMEMBERED_SETS)
+def _once(nodes: frozenset[str]) -> frozenset[str]:
+    """Keep one of many equal sets: thousands of Services have their endpoints on the same few nodes."""
+    return nodes
 
 
 def _is_serving(endpoint: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A speaker's Lease: how it says that it is alive, and with which interfaces.
+"""A speaker's Lease: how it says that it is alive.
 
 The object belongs to its Node, so the garbage collector removes it with the Node.
 """
@@ -11,16 +11,6 @@ from typing import Any
 LEASE_PREFIX = "speaker-"
 COMPONENT_LABEL = "baremetal-lb.io/component"
 SPEAKER_SELECTOR = f"{COMPONENT_LABEL}=speaker"
-INTERFACES_ANNOTATION = "baremetal-lb.io/interfaces"
-INTERFACES_BY_NAME_ANNOTATION = "baremetal-lb.io/interfaces-by-name"
-
-
-@dataclass(frozen=True, slots=True)
-class OfferedInterfaces:
-    """The interfaces that a node can announce on; those in `by_name` only for an advertisement that names them."""
-
-    usual: frozenset[str] = frozenset()
-    by_name: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +24,6 @@ class LeaseView:
     node: str
     identity: str
     renewed: str
-    interfaces: OfferedInterfaces = OfferedInterfaces()
 
     @property
     def released(self) -> bool:
@@ -55,15 +44,10 @@ def node_of_lease(name: str) -> str:
 def parse_lease(raw: Mapping[str, Any]) -> LeaseView:
     """Reduce an API server's Lease."""
     metadata, spec = raw["metadata"], raw.get("spec") or {}
-    annotations = metadata.get("annotations") or {}
     return LeaseView(
         node=node_of_lease(metadata["name"]),
         identity=spec.get("holderIdentity") or "",
         renewed=spec.get("renewTime") or "",
-        interfaces=OfferedInterfaces(
-            usual=_names(annotations.get(INTERFACES_ANNOTATION, "")),
-            by_name=_names(annotations.get(INTERFACES_BY_NAME_ANNOTATION, "")),
-        ),
     )
 
 
@@ -83,21 +67,13 @@ def new_lease(namespace: str, node: str, node_uid: str) -> dict[str, Any]:
     }
 
 
-def held(
-    lease: Mapping[str, Any], identity: str, *, at: datetime, seconds: float, interfaces: OfferedInterfaces
-) -> dict[str, Any]:
+def held(lease: Mapping[str, Any], identity: str, *, at: datetime, seconds: float) -> dict[str, Any]:
     """Render the Lease as this run of the speaker renews it."""
-    metadata, spec = lease["metadata"], lease.get("spec") or {}
-    annotations = {
-        **(metadata.get("annotations") or {}),
-        INTERFACES_ANNOTATION: ",".join(sorted(interfaces.usual)),
-        INTERFACES_BY_NAME_ANNOTATION: ",".join(sorted(interfaces.by_name)),
-    }
+    spec = lease.get("spec") or {}
     now = micro_time(at)
     same_holder = spec.get("holderIdentity") == identity
     return {
         **lease,
-        "metadata": {**metadata, "annotations": annotations},
         "spec": {
             "holderIdentity": identity,
             "leaseDurationSeconds": max(1, round(seconds)),
@@ -116,7 +92,3 @@ def released(lease: Mapping[str, Any]) -> dict[str, Any]:
 def micro_time(at: datetime) -> str:
     """Write a time of UTC the way a Lease has it."""
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(name for name in text.split(",") if name)

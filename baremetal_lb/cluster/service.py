@@ -15,6 +15,9 @@ from baremetal_lb.addresses import Address, Family, parse_address
 LOAD_BALANCER_CLASS = "baremetal-lb.io/load-balancer"
 """The `spec.loadBalancerClass` that is ours; Services without any class are ours too."""
 
+ANNOUNCED_CONDITION = "baremetal-lb.io/Announced"
+"""The condition by which speakers tell a Service's user who announces its addresses."""
+
 
 class ServiceKey(NamedTuple):
     """Namespace and name of a Service."""

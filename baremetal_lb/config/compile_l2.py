@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from baremetal_lb.api.l2 import CordonedNodes, Preemption, Segment
 from baremetal_lb.api.l2 import L2Advertisement as L2AdvertisementResource
 from baremetal_lb.config.model import L2Advertisement, Pool
 from baremetal_lb.config.problems import Problem
@@ -38,7 +39,12 @@ def _l2_advertisement(resource: L2AdvertisementResource, pools: Iterable[Pool]) 
         node_selectors=tuple(compile_selector(selector) for selector in spec.node_selectors),
         service_selectors=tuple(compile_selector(selector) for selector in spec.service_selectors),
         interfaces=frozenset(spec.interfaces),
+        on_link_only=spec.segment is Segment.ON_LINK,
+        answers_ping=spec.answer_ping,
+        cordoned_leave=spec.cordoned_nodes is CordonedNodes.LEAVE,
         selects_all_pools=selects_all,
+        preferences=tuple((one.weight, compile_selector(one.preference)) for one in spec.preferred_node_selectors),
+        preempt_after=spec.preemption_delay_seconds if spec.preemption is Preemption.DELAYED else None,
     )
 
 

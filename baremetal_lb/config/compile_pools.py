@@ -1,15 +1,15 @@
 """IPAddressPools -> pools that have no address in common, and what else is to be said of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv6Address
 
 from baremetal_lb.addresses import Address, AddressRange, RangeIndex, merged, subtract
 from baremetal_lb.api.entry import PoolEntry
-from baremetal_lb.api.pool import IPAddressPool, ServiceAllocation
-from baremetal_lb.config.model import OLDEST, Admission, Pool, Surroundings
+from baremetal_lb.api.pool import ConflictPolicy, IPAddressPool, ServiceAllocation
+from baremetal_lb.config.model import OLDEST, Admission, ConflictingHost, Pool, Surroundings
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.config.reading import RawObject, read_all
 from baremetal_lb.config.selectors import compile_selector
@@ -43,6 +43,8 @@ def _pool(resource: IPAddressPool) -> Pool:
         avoid_buggy_ips=spec.avoid_buggy_ips,
         order=spec.allocation,
         reclaim_policy=spec.reclaim_policy,
+        conflict_policy=spec.conflict_policy,
+        quarantined=_quarantined(resource),
         classes=frozenset(spec.load_balancer_classes),
         is_for_some=spec.service_allocation is not None,
         priority=rules.priority,
@@ -68,6 +70,13 @@ def _excluded(resource: IPAddressPool) -> Iterator[AddressRange]:
     if resource.spec.avoid_network_and_broadcast:
         for entry in resource.spec.addresses:
             yield from (AddressRange(address, address) for address in _not_for_hosts(entry))
+
+
+def _quarantined(resource: IPAddressPool) -> Mapping[Address, ConflictingHost]:
+    """What the controller noted in the pool's status. Only the policy that it was noted for lets it count."""
+    if resource.spec.conflict_policy is not ConflictPolicy.QUARANTINE:
+        return {}
+    return {one.address: ConflictingHost(one.mac, one.interface, one.node) for one in resource.status.quarantined}
 
 
 def _not_for_hosts(entry: PoolEntry) -> tuple[Address, ...]:

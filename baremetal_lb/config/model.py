@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from baremetal_lb.addresses import Address, AddressRange, Family, RangeIndex, buggy_count, is_buggy, subtract
-from baremetal_lb.api.pool import AllocationOrder, ReclaimPolicy
+from baremetal_lb.api.pool import AllocationOrder, ConflictPolicy, ReclaimPolicy
 from baremetal_lb.cluster.service import LOAD_BALANCER_CLASS, ServiceKey
 from baremetal_lb.config.selectors import Selector
 
@@ -37,6 +37,18 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictingHost:
+    """A host that is none of our nodes and uses an address of ours, and where it was heard."""
+
+    mac: str
+    interface: str
+    node: str
+
+    def __str__(self) -> str:
+        return f"the host {self.mac} (on {self.interface} of node {self.node})"
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """An IPAddressPool that is valid. A `deleting` one keeps its addresses but gives no new ones.
 
@@ -50,6 +62,9 @@ class Pool:
     avoid_buggy_ips: bool = False
     order: AllocationOrder = AllocationOrder.SEQUENTIAL
     reclaim_policy: ReclaimPolicy = ReclaimPolicy.RETAIN
+    conflict_policy: ConflictPolicy = ConflictPolicy.DEFEND
+    quarantined: Mapping[Address, ConflictingHost] = field(default_factory=dict)
+    """What nobody gets because a foreign host uses it, or did a while ago."""
     classes: frozenset[str] = frozenset()
     """The loadBalancerClasses it serves; none: Services without a class, or with ours."""
     is_for_some: bool = False
@@ -135,7 +150,8 @@ class L2Advertisement:
     """An L2Advertisement that is valid, its pools resolved to names.
 
     No node or service selector means every one, no interface means every suitable one. One that `selects_all_pools`
-    also speaks for addresses that no pool holds any more.
+    also speaks for addresses that no pool holds any more. `preferences` are weights of nodes; a better node replaces a
+    holder after `preempt_after` seconds, or never.
     """
 
     name: str
@@ -144,10 +160,21 @@ class L2Advertisement:
     service_selectors: tuple[Selector, ...] = ()
     interfaces: frozenset[str] = frozenset()
     selects_all_pools: bool = False
+    on_link_only: bool = False
+    """Whether an address is announced only where it is in a network of the interface."""
+    answers_ping: bool = False
+    cordoned_leave: bool = False
+    """Whether cordoned nodes give their addresses up."""
+    preferences: tuple[tuple[int, Selector], ...] = ()
+    preempt_after: float | None = None
 
     def selects_node(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels may announce for it."""
         return not self.node_selectors or any(one.matches(labels) for one in self.node_selectors)
+
+    def preference(self, labels: Mapping[str, str]) -> int:
+        """How much a node with these labels is preferred."""
+        return sum(weight for weight, selector in self.preferences if selector.matches(labels))
 
     def selects_service(self, labels: Mapping[str, str]) -> bool:
         """Whether the addresses of a Service with these labels are announced by it."""
@@ -174,6 +201,11 @@ class Config:
     def pool_of(self, address: Address) -> Pool | None:
         """The pool that holds the address (pools of a Config never overlap)."""
         return self._pool_of.find(address)
+
+    @property
+    def quarantined(self) -> Mapping[Address, ConflictingHost]:
+        """Every address that no Service may get because a foreign host uses it, or did a while ago."""
+        return {address: host for pool in self.pools for address, host in pool.quarantined.items()}
 
     @property
     def reservations(self) -> Mapping[Address, Reservation]:

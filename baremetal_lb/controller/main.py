@@ -21,12 +21,14 @@ from baremetal_lb.admission.known import Known, Neighbour
 from baremetal_lb.allocator.assigner import Assigner
 from baremetal_lb.api.claim import IPAddressClaim
 from baremetal_lb.api.pool import IPAddressPool
+from baremetal_lb.api.status import SpeakerStatus
 from baremetal_lb.cluster.namespace import NamespaceView, parse_namespace
 from baremetal_lb.cluster.service import ServiceKey, ServiceView, parse_service
 from baremetal_lb.controller.api import GuardedApi
 from baremetal_lb.controller.certificate_keeper import CertificateKeeper
+from baremetal_lb.controller.conflict_reports import ConflictReports, NodeReport, parse_report
 from baremetal_lb.controller.leadership import Candidate
-from baremetal_lb.controller.resource_loader import ResourceLoader, Resources
+from baremetal_lb.controller.resource_loader import ResourceLoader, Resources, collection_path
 from baremetal_lb.controller.term import Term
 from baremetal_lb.controller.webhook import Webhook
 from baremetal_lb.health import HealthReport, serve_http
@@ -70,7 +72,7 @@ def follow_with_kopf(
 
     def follow() -> None:
         handlers = import_module("baremetal_lb.controller.handlers")
-        handlers.follow_resources(client.configuration, on_change, stop, webhook)
+        handlers.follow_resources(client.login, on_change, stop, webhook)
 
     threading.Thread(target=follow, name="kopf", daemon=True).start()
 
@@ -97,6 +99,8 @@ class Controller:
         self._services = Watch(
             client, SERVICES_PATH, parse_service, self._service_changed, on_connection=self._connection_changed
         )
+        self._speakers = Watch(client, collection_path(SpeakerStatus.names.plural), parse_report, self._speaker_heard)
+        self._reports = ConflictReports()
         self._resources: Resources | None = None
         self._resources_known = asyncio.Event()
         self._is_warm = asyncio.Event()
@@ -131,6 +135,7 @@ class Controller:
                 tasks = [
                     parts.create_task(self._services.run(), name="services"),
                     parts.create_task(self._namespaces.run(), name="namespaces"),
+                    parts.create_task(self._speakers.run(), name="speakers"),
                     parts.create_task(self._loader.run(), name="loader"),
                     parts.create_task(self._warm_up(), name="warm-up"),
                     parts.create_task(self._follow_resources(stop_handlers), name="handlers"),
@@ -150,6 +155,7 @@ class Controller:
     async def _warm_up(self) -> None:
         await self._services.synced.wait()
         await self._namespaces.synced.wait()
+        await self._speakers.synced.wait()
         await self._resources_known.wait()
         self._is_warm.set()
         log.info("following", services=len(self._assigner.entries), leader=self._candidate.leader)
@@ -192,6 +198,7 @@ class Controller:
         try:
             assert self._resources is not None
             self._term.take(self._resources)
+            self._term.take_conflicts(self._reports.conflicts)
             await self._term.run(fence=fence)
         finally:
             self._term = None
@@ -231,6 +238,10 @@ class Controller:
         self._assigner.namespace_changed(key[1], view)
         self._known.namespace_changed(key[1], view)
         self._wake_term()
+
+    def _speaker_heard(self, key: Key, report: NodeReport | None) -> None:
+        if self._reports.heard(key[1], report) and self._term:
+            self._term.take_conflicts(self._reports.conflicts)
 
     def _wake_term(self) -> None:
         if self._term:

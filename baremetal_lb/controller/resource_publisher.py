@@ -15,10 +15,12 @@ import structlog
 from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.assigner import Assigner
 from baremetal_lb.allocator.ledger import Usage
+from baremetal_lb.allocator.quarantine import Conflicts, conflicts_in, quarantine
 from baremetal_lb.api.base import GROUP, READY, VERSION
 from baremetal_lb.api.claim import IPAddressClaim
-from baremetal_lb.api.pool import IPAddressPool
-from baremetal_lb.config.model import Claim, Config
+from baremetal_lb.api.pool import IPAddressPool, QuarantinedAddress
+from baremetal_lb.cluster.conditions import Condition, condition_of
+from baremetal_lb.config.model import Claim, Config, Pool
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.controller.api import ApiWriter
 from baremetal_lb.controller.resource_loader import KINDS, Resources, collection_path
@@ -28,10 +30,9 @@ from baremetal_lb.metrics import ControllerMetrics
 from baremetal_lb.reasons import Reason
 from baremetal_lb.settings import ControllerSettings
 from baremetal_lb.status import (
+    ADDRESS_CONFLICT,
     OVERLAPS_CLUSTER,
-    Condition,
     claim_readiness,
-    find_condition,
     pool_conditions,
     readiness,
     resource_status,
@@ -72,6 +73,7 @@ class ResourcePublisher:
         self._problems: dict[tuple[str, str], list[Problem]] = {}
         self._config = Config()
         self._claims: dict[str, Claim] = {}
+        self._conflicts: Conflicts = {}
 
     def take(self, resources: Resources) -> None:
         """Publish for these resources from now on."""
@@ -85,6 +87,11 @@ class ResourcePublisher:
         self._config = resources.config
         self._claims = {claim.name: claim for claim in resources.config.claims}
         self._count_problems(resources)
+        self.mark_dirty()
+
+    def take_conflicts(self, conflicts: Conflicts) -> None:
+        """Publish that these foreign hosts use addresses of ours, and keep what is quarantined for it."""
+        self._conflicts = conflicts
         self.mark_dirty()
 
     def mark_dirty(self) -> None:
@@ -108,7 +115,7 @@ class ResourcePublisher:
             if kind == IPAddressPool.__name__:
                 await self._publish_finalizer(key)
             raw = self._objects.get(key)
-            patch = raw and resource_status(raw, self._conditions(key, raw), self._usages(key), datetime.now(UTC))
+            patch = raw and self._status_patch(key, raw)
             if raw and patch:
                 self._objects[key] = await self._client.patch(f"{PATHS[kind]}/{name}/status", patch)
                 self._metrics.writes.labels("resource", "ok").inc()
@@ -119,12 +126,28 @@ class ResourcePublisher:
                 log.warning("resource not told", kind=kind, name=name, error=str(error))
             self._reload()
 
+    def _status_patch(self, key: tuple[str, str], raw: Raw) -> dict[str, Any] | None:
+        now = datetime.now(UTC)
+        quarantined = self._quarantined(key, raw, now)
+        return resource_status(raw, self._conditions(key, raw), self._usages(key), now, quarantined)
+
+    def _quarantined(self, key: tuple[str, str], raw: Raw, now: datetime) -> tuple[QuarantinedAddress, ...]:
+        """What is to be in quarantine; of a pool that is not in force, nothing."""
+        pool = self._pool(key)
+        if pool is None:
+            return ()
+        entries = (raw.get("status") or {}).get("quarantined") or ()
+        present = [QuarantinedAddress.model_validate(one) for one in entries]
+        return quarantine(pool, present, self._conflicts, now, seconds=self._settings.quarantine_seconds)
+
     def _conditions(self, key: tuple[str, str], raw: Raw) -> Collection[Condition]:
         kind, name = key
         problems = self._problems.get(key, ())
         if kind == IPAddressPool.__name__:
             is_deleting = "deletionTimestamp" in raw["metadata"]
-            return pool_conditions(problems, self._usages(key), is_deleting=is_deleting)
+            pool = self._pool(key)
+            conflicts = conflicts_in(pool, self._conflicts) if pool else {}
+            return pool_conditions(problems, self._usages(key), is_deleting=is_deleting, conflicts=conflicts)
         claim = self._claims.get(name) if kind == IPAddressClaim.__name__ else None
         if claim is None:
             return (readiness(problems),)
@@ -158,10 +181,14 @@ class ResourcePublisher:
         is_in_force = bool(usages)
         return others if is_in_force or is_deleting else present
 
+    def _pool(self, key: tuple[str, str]) -> Pool | None:
+        """The pool, if it is one and in force."""
+        kind, name = key
+        return self._ledger.pools.named(name) if kind == IPAddressPool.__name__ else None
+
     def _usages(self, key: tuple[str, str]) -> Usages:
         """The counts of a pool that is in force."""
-        kind, name = key
-        pool = self._ledger.pools.named(name) if kind == IPAddressPool.__name__ else None
+        pool = self._pool(key)
         if pool is None:
             return {}
         return {family: self._ledger.usage(pool, family) for family in Family}
@@ -169,9 +196,9 @@ class ResourcePublisher:
     def _report(self, kind: str, before: Raw, patch: Mapping[str, Any]) -> None:
         """Say in the log and in Events which of our conditions say something else now."""
         metadata = before["metadata"]
-        for aspect in (READY, OVERLAPS_CLUSTER):
-            old = find_condition((before.get("status") or {}).get("conditions") or (), aspect)
-            new = find_condition(patch["status"].get("conditions") or (), aspect)
+        for aspect in (READY, OVERLAPS_CLUSTER, ADDRESS_CONFLICT):
+            old = condition_of(before, aspect)
+            new = condition_of(patch, aspect)
             if not new or (old.get("reason"), old.get("message")) == (new["reason"], new["message"]):
                 continue
             log.info("resource judged", kind=kind, name=metadata["name"], reason=new["reason"], message=new["message"])
@@ -185,6 +212,7 @@ class ResourcePublisher:
             "assigned": self._metrics.pool_addresses_assigned,
             "reserved": self._metrics.pool_addresses_reserved,
             "available": self._metrics.pool_addresses_available,
+            "quarantined": self._metrics.pool_addresses_quarantined,
         }
         for gauge in gauges.values():
             gauge.clear()

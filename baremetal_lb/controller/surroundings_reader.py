@@ -5,8 +5,6 @@ kept, and only once in a while, however often our own resources change.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 from baremetal_lb.addresses import Address, AddressRange, merged
 from baremetal_lb.cluster.node import parse_node_network
@@ -14,6 +12,7 @@ from baremetal_lb.cluster.ranges import parse_service_cidr
 from baremetal_lb.config.model import Surroundings
 from baremetal_lb.controller.api import ApiWriter
 from baremetal_lb.kube.client import ApiError
+from baremetal_lb.kube.pages import pages
 
 NODES_PATH = "/api/v1/nodes"
 SERVICE_CIDRS_PATH = "/apis/networking.k8s.io/v1/servicecidrs"
@@ -42,22 +41,12 @@ class SurroundingsReader:
     async def _read(self) -> Surroundings:
         node_addresses: dict[Address, str] = {}
         pod_ranges: list[AddressRange] = []
-        async for raw in self._nodes():
-            node = parse_node_network(raw)
-            for address in node.addresses:
-                node_addresses.setdefault(address, node.name)
-            pod_ranges += node.pod_ranges
+        async for page in pages(self._client.get, NODES_PATH, limit=NODES_PER_PAGE):
+            for node in map(parse_node_network, page["items"]):
+                for address in node.addresses:
+                    node_addresses.setdefault(address, node.name)
+                pod_ranges += node.pod_ranges
         return Surroundings(node_addresses, merged(pod_ranges), merged(await self._service_ranges()))
-
-    async def _nodes(self) -> AsyncIterator[Mapping[str, Any]]:
-        page: dict[str, str | int] = {"limit": NODES_PER_PAGE}
-        while True:
-            answer = await self._client.get(NODES_PATH, **page)
-            for raw in answer["items"]:
-                yield raw
-            if not (position := answer["metadata"].get("continue")):
-                return
-            page["continue"] = position
 
     async def _service_ranges(self) -> list[AddressRange]:
         """None where the API server is too old to tell (before Kubernetes 1.33)."""

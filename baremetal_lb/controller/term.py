@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable
 
 from baremetal_lb.allocator.assigner import Assigner
+from baremetal_lb.allocator.quarantine import Conflicts
 from baremetal_lb.controller.api import GuardedApi
 from baremetal_lb.controller.event_writer import EventWriter
 from baremetal_lb.controller.reconciler import Reconciler
@@ -51,6 +52,10 @@ class Term:
         """Work with these resources from now on."""
         self._reconciler.set_config(resources.config)
         self._publisher.take(resources)
+
+    def take_conflicts(self, conflicts: Conflicts) -> None:
+        """Work with these conflicts with foreign hosts from now on."""
+        self._publisher.take_conflicts(conflicts)
 
     def wake(self) -> None:
         """Have looked at what changed."""

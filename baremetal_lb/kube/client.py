@@ -1,11 +1,12 @@
 """Plain requests to the Kubernetes API server: JSON objects in and out, one error type.
 
-Authentication, TLS and token renewal are the `kubernetes` package's; its generated models are left aside, because
-building one for each of thousands of Services costs more than the request itself.
+The `kubernetes` package only reads kubeconfigs (`kube/login.py`). Its client is left aside: building one of its models
+for each of thousands of Services costs more than the request itself, and importing it more memory than all of those.
 """
 
 import json
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,18 +14,27 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config as kubernetes_config
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
+
+from baremetal_lb.kube.login import Login, NoLoginError, log_in, ssl_context
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+"""Merges the conditions of a Service by their type; only for kinds that Kubernetes itself brings."""
+
 MAX_CONNECTIONS = 64
 REQUEST_TIMEOUT_SECONDS = 10.0
 WATCH_READ_TIMEOUT_SECONDS = 420.0
 """Longer than any watch that `kube.watch` asks for: only a silent server reaches it."""
 
+READ_BUFFER_BYTES = 2**21
+"""So that reading a watch that brings large objects stops seldom."""
+
 KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 5, 2, 3
 """A peer that vanished is noticed within about 11 s on a connection that carries nothing, as watches often do."""
+
+
+TLS_READ_BYTES = 32 * 1024
+"""Two TLS records. asyncio's own 256 KB for each connection are 9 MB for all those of a controller."""
 
 
 class ApiError(Exception):
@@ -40,9 +50,9 @@ class ApiError(Exception):
 class KubeClient:
     """One process's connection pool to the API server."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
-        self._rest = _Rest(configuration)
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
@@ -50,23 +60,16 @@ class KubeClient:
 
         Raises ApiError (reason "NoCredentials") where there are none.
         """
-        configuration = Configuration()
+        SSLProtocol.max_size = TLS_READ_BYTES  # there is no other way to say it
         try:
-            if kubeconfig is None:
-                kubernetes_config.load_incluster_config(configuration)
-            else:
-                await kubernetes_config.load_kube_config(str(kubeconfig), context, client_configuration=configuration)
-        except kubernetes_config.ConfigException as error:
+            return cls(await log_in(kubeconfig, context))
+        except NoLoginError as error:
             raise ApiError(0, "NoCredentials", str(error)) from error
-        configuration.connection_pool_maxsize = MAX_CONNECTIONS
-        # With it aiohttp looks for proxies and .netrc anew, in a thread, at every request: a fifth of the cost of each.
-        configuration.client_session_kwargs = {"trust_env": False}
-        return cls(configuration)
 
     @property
-    def configuration(self) -> Configuration:
+    def login(self) -> Login:
         """Server, CA and credentials, for a library that must log in by itself (kopf)."""
-        return self._configuration
+        return self._login
 
     async def get(self, path: str, **query: str | int) -> dict[str, Any]:
         """Read an object or a list."""
@@ -101,7 +104,8 @@ class KubeClient:
 
     async def close(self) -> None:
         """Drop all connections."""
-        await self._rest.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def _request(
         self,
@@ -131,26 +135,38 @@ class KubeClient:
         timeout: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and yield its answer; raise ApiError for a refusal and for no answer."""
-        url = self._configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        url = self._login.host + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content_type, "Accept": "application/json"}
-        token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        token = await self._login.get_api_key_with_prefix("BearerToken")
         if token:
             headers["Authorization"] = token
         try:
-            answer = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
-            async with answer.response as response:
+            async with self._connected().request(
+                method,
+                url,
+                headers=headers,
+                data=json.dumps(body) if body is not None else None,
+                timeout=timeout,
+                proxy=self._login.proxy,
+                proxy_headers=self._login.proxy_headers,
+            ) as response:
                 if response.status >= 400:
                     raise _refusal(response.status, await response.read())
                 yield response
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"{method} {path}: {error or type(error).__name__}") from error
+            raise ApiError(0, "Unreachable", f"{method} {path}: {str(error) or type(error).__name__}") from error
 
+    def _connected(self) -> aiohttp.ClientSession:
+        """The session, which needs a running loop to be made in.
 
-class _Rest(RESTClientObject):  # type: ignore[misc]  # the package has no type information
-    """The package's transport, on sockets that notice a vanished peer."""
-
-    def _create_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, socket_factory=_keepalive_socket)
+        It trusts no environment: aiohttp would look for proxies and .netrc anew, in a thread, at every request.
+        """
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS, ssl=ssl_context(self._login), socket_factory=_keepalive_socket
+            )
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_BUFFER_BYTES)
+        return self._session
 
 
 def _keepalive_socket(address_info: aiohttp.AddrInfoType) -> socket.socket:

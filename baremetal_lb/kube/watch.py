@@ -1,8 +1,8 @@
 """List, watch, and compare after every new list: what was deleted while we were cut off is delivered as well.
 
 `kubernetes.aio` has a Watch without an informer: it raises on connection errors and forgets deletions. This one keeps
-the keys it has delivered, goes on from the last resourceVersion after a lost connection, and lists anew where the API
-server has forgotten that version (410 Gone).
+the keys it has delivered, each with its resourceVersion, so that a new list tells only what is new. It goes on from the
+last resourceVersion after a lost connection, and lists anew where the API server has forgotten that version (410 Gone).
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from baremetal_lb.kube.client import ApiError, KubeClient
+from baremetal_lb.kube.pages import pages
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -52,12 +53,12 @@ class Watch(Generic[T]):
         self._parse = parse
         self._on_change = on_change
         self._on_connection = on_connection
-        self._selectors: dict[str, str | int] = {
+        self._selectors: dict[str, str] = {
             name: value
             for name, value in (("fieldSelector", field_selector), ("labelSelector", label_selector))
             if value
         }
-        self._delivered: set[Key] = set()
+        self._delivered: dict[Key, str] = {}
         self._version = ""
         self._lists_wanted = 0
         self._lists_made = 0
@@ -101,21 +102,17 @@ class Watch(Generic[T]):
             await self._list_made.wait()
 
     async def _list(self) -> None:
-        """Deliver every object, then the disappearance of those that were known and are not listed."""
+        """Deliver every object that is new, then the disappearance of those that were known and are not listed."""
         wanted = self._lists_wanted
         seen: set[Key] = set()
-        query: dict[str, str | int] = {"limit": PAGE_SIZE}
-        while True:
-            page = await self._client.get(self._path, **query, **self._selectors)
+        version = ""
+        async for page in pages(self._client.get, self._path, limit=PAGE_SIZE, **self._selectors):
             for raw in page["items"]:
                 seen.add(self._deliver(raw))
-            token = page["metadata"].get("continue")
-            if not token:
-                break
-            query["continue"] = token
-        for key in self._delivered - seen:
+            version = page["metadata"]["resourceVersion"]
+        for key in self._delivered.keys() - seen:
             self._forget(key)
-        self._version = page["metadata"]["resourceVersion"]
+        self._version = version
         self._lists_made = wanted
         self._list_made.set()
         self.synced.set()
@@ -154,20 +151,21 @@ class Watch(Generic[T]):
             self._deliver(raw)
 
     def _deliver(self, raw: dict[str, Any]) -> Key:
-        key = _key(raw)
+        key, version = _key(raw), raw["metadata"]["resourceVersion"]
+        if self._delivered.get(key) == version:
+            return key
         try:
             view = self._parse(raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.error("object not understood", path=self._path, key=key, error=repr(error))
             self._forget(key)
             return key
-        self._delivered.add(key)
+        self._delivered[key] = version
         self._on_change(key, view)
         return key
 
     def _forget(self, key: Key) -> None:
-        if key in self._delivered:
-            self._delivered.discard(key)
+        if self._delivered.pop(key, None) is not None:
             self._on_change(key, None)
 
     def _set_connected(self, *, connected: bool) -> None:

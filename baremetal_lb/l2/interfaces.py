@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from baremetal_lb.addresses import AddressRange
 from baremetal_lb.l2.links import Link, LinkFlag, OperationalState
 from baremetal_lb.reasons import Reason
 
@@ -15,7 +16,8 @@ class Interface:
     """An interface that can carry announcements.
 
     One that is `only_by_name` does so only for announcements that name it. `carrier_changes` is the kernel's count
-    of the link's ups and downs: a new number means that the segment may have forgotten us.
+    of the link's ups and downs: a new number means that the segment may have forgotten us. `networks` are those that
+    the node's own addresses say are on the segment.
     """
 
     index: int
@@ -23,6 +25,15 @@ class Interface:
     mac: bytes
     only_by_name: bool = False
     carrier_changes: int = 0
+    networks: tuple[AddressRange, ...] = ()
+
+    def is_meant_by(self, names: frozenset[str]) -> bool:
+        """Whether to announce here what names these interfaces; what names none means every suitable one."""
+        return self.name in names if names else not self.only_by_name
+
+    def looks_the_same_as(self, other: "Interface") -> bool:
+        """Whether neighbours can tell no difference, so that nothing has to be announced anew."""
+        return replace(self, networks=other.networks) == other
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ def inspect(link: Link, excluded: re.Pattern[str]) -> Interface | Unsuitable:
         mac=link.mac,
         only_by_name=excluded.match(link.name) is not None,
         carrier_changes=link.carrier_changes,
+        networks=link.networks,
     )
 
 

@@ -1,27 +1,36 @@
-"""Read the kernel's list of network links (rtnetlink, RTM_GETLINK).
+"""Read the kernel's lists of network links and of their addresses (rtnetlink, RTM_GETLINK and RTM_GETADDR).
 
-The whole list is asked for after every change, so nothing hangs on the order or the loss of events. Only the few
+The whole lists are asked for after every change, so nothing hangs on the order or the loss of events. Only the few
 attributes that decide about announcements are read: a full netlink library takes 0.4 ms a link, which on a node
 with hundreds of pods would stop the speaker for longer than a missed heartbeat.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import CONFORM, IntEnum, IntFlag
+from ipaddress import ip_address
+from typing import TypeVar
+
+from baremetal_lb.addresses import AddressRange
 
 _HEADER = struct.Struct("=IHHII")
 _LINK_HEADER = struct.Struct("=BxHiII")  # family, type, index, flags, which flags changed
+_ADDRESS_HEADER = struct.Struct("=BBBBI")  # family, length of the prefix, flags, scope, index of the link
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
 
-_DONE, _ERROR, _NEW_LINK, _GET_LINK = 3, 2, 16, 18
+_DONE, _ERROR, _NEW_LINK, _GET_LINK, _NEW_ADDRESS, _GET_ADDRESS = 3, 2, 16, 18, 20, 22
 _REQUEST_DUMP = 0x301
 _CHANGED_MEANWHILE = 0x10
 _TYPE_MASK = 0x3FFF
 _MAC, _NAME, _MASTER, _STATE, _LINK_INFO, _FILTER, _CARRIER_CHANGES = 1, 3, 10, 16, 18, 29, 35
 _PORT_KIND = 4
 _SKIP_STATISTICS = 8
+_IP_ADDRESS = 1
+_VALID_ON_LINK_ONLY = 253
+
+Entry = TypeVar("Entry")
 
 
 class LinkFlag(IntFlag, boundary=CONFORM):
@@ -57,33 +66,54 @@ class Link:
     has_master: bool = False
     port_of: str = ""
     carrier_changes: int = 0
+    networks: tuple[AddressRange, ...] = ()
 
 
 class IncompleteList(Exception):  # noqa: N818 - says what was received
-    """The links changed while the kernel listed them, or it refused: ask again."""
+    """Something changed while the kernel listed it, or it refused: ask again."""
 
 
-def list_request() -> bytes:
+def links_request() -> bytes:
     """Ask for all links, without statistics."""
     no_statistics = _ATTRIBUTE.pack(8, _FILTER) + _NUMBER.pack(_SKIP_STATISTICS)
-    body = _LINK_HEADER.pack(0, 0, 0, 0, 0) + no_statistics
-    return _HEADER.pack(_HEADER.size + len(body), _GET_LINK, _REQUEST_DUMP, 1, 0) + body
+    return _request(_GET_LINK, _LINK_HEADER.pack(0, 0, 0, 0, 0) + no_statistics)
+
+
+def networks_request() -> bytes:
+    """Ask for the addresses of all links, which say which networks they are on."""
+    return _request(_GET_ADDRESS, _ADDRESS_HEADER.pack(0, 0, 0, 0, 0))
 
 
 def parse_links(datagram: bytes) -> tuple[list[Link], bool]:
     """Read one datagram of the answer: its links, and whether it was the last; raise IncompleteList."""
-    links: list[Link] = []
+    return _parse(datagram, _NEW_LINK, _parse_link)
+
+
+def parse_networks(datagram: bytes) -> tuple[list[tuple[int, AddressRange | None]], bool]:
+    """Read one datagram of the answer: for each address the index of its link and its network.
+
+    There is none for an address that says nothing of the segment: one for this link only, or for a single host.
+    """
+    return _parse(datagram, _NEW_ADDRESS, _parse_address)
+
+
+def _request(kind: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body
+
+
+def _parse(datagram: bytes, wanted: int, parse: Callable[[bytes], Entry]) -> tuple[list[Entry], bool]:
+    entries: list[Entry] = []
     offset = 0
     while offset + _HEADER.size <= len(datagram):
         size, kind, flags, _, _ = _HEADER.unpack_from(datagram, offset)
         if kind == _ERROR or flags & _CHANGED_MEANWHILE or size < _HEADER.size:
             raise IncompleteList
         if kind == _DONE:
-            return links, True
-        if kind == _NEW_LINK:
-            links.append(_parse_link(datagram[offset + _HEADER.size : offset + size]))
+            return entries, True
+        if kind == wanted:
+            entries.append(parse(datagram[offset + _HEADER.size : offset + size]))
         offset += _aligned(size)
-    return links, False
+    return entries, False
 
 
 def _parse_link(message: bytes) -> Link:
@@ -100,6 +130,14 @@ def _parse_link(message: bytes) -> Link:
         port_of=_text(link_info.get(_PORT_KIND, b"")),
         carrier_changes=_NUMBER.unpack(attributes.get(_CARRIER_CHANGES, bytes(4)))[0],
     )
+
+
+def _parse_address(message: bytes) -> tuple[int, AddressRange | None]:
+    _, prefix_length, _, scope, index = _ADDRESS_HEADER.unpack_from(message)
+    packed = dict(_attributes(message[_ADDRESS_HEADER.size :])).get(_IP_ADDRESS, b"")
+    if scope >= _VALID_ON_LINK_ONLY or prefix_length >= 8 * len(packed):
+        return index, None
+    return index, AddressRange.of_network(f"{ip_address(packed)}/{prefix_length}")
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

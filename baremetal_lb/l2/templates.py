@@ -1,7 +1,7 @@
 """The frames we send, once each, as scapy builds them; `packets.py` fills in MACs and addresses.
 
 This is the only module that imports scapy. It does so inside `build_templates`, because scapy costs some 40 MB:
-a speaker runs this module as a short-lived child (`python -m baremetal_lb.l2.templates`) and keeps four small
+a speaker runs this module as a short-lived child (`python -m baremetal_lb.l2.templates`) and keeps five small
 byte strings of its output.
 """
 
@@ -14,6 +14,7 @@ _MAC = "02:00:5e:00:53:01"
 _IPV4 = "192.0.2.1"
 _IPV6 = "2001:db8::1"
 _ALL_NODES = "ff02::1"
+_GROUP = "ff02::1:ff00:1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Templates:
     arp_reply: bytes
     solicited_advertisement: bytes
     unsolicited_advertisement: bytes
+    duplicate_detection: bytes
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -41,7 +43,7 @@ def build_templates() -> Templates:
 
     # Nothing is sent from here: no need to read the routes of this machine.
     conf.route_autoload = conf.route6_autoload = False
-    from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
+    from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6
     from scapy.layers.l2 import ARP, Ether
 
     ethernet = Ether(src=_MAC, dst=_MAC)
@@ -59,6 +61,7 @@ def build_templates() -> Templates:
         arp_reply=arp("is-at"),
         solicited_advertisement=advertisement(solicited=1),
         unsolicited_advertisement=advertisement(solicited=0),
+        duplicate_detection=bytes(ethernet / IPv6(src="::", dst=_GROUP, hlim=255) / ICMPv6ND_NS(tgt=_IPV6)),
     )
 
 

@@ -3,10 +3,12 @@
 import http.client
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from baremetal_lb.cluster.conditions import condition_of
 from baremetal_lb.lab import controlplane
 from baremetal_lb.lab.api import RequestError, request
 from baremetal_lb.lab.binaries import Binaries, find_binaries
@@ -152,11 +154,9 @@ def node_is_ready(paths: LabPaths, node: str) -> bool:
         return False
 
 
-def is_ready(node: dict[str, object]) -> bool:
-    """Tell whether a Node object has the Ready condition."""
-    status = node.get("status")
-    conditions = status.get("conditions", ()) if isinstance(status, dict) else ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+def is_ready(node_or_pod: Mapping[str, Any]) -> bool:
+    """Tell whether a Node or a Pod has the Ready condition."""
+    return condition_of(node_or_pod, "Ready").get("status") == "True"
 
 
 def proxy_is_ready(paths: LabPaths, node: str) -> bool:

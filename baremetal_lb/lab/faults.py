@@ -6,20 +6,24 @@ itself, since the kubelet starts again what was killed.
 
 import dataclasses
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from baremetal_lb.addresses import Address, parse_address
 from baremetal_lb.lab import controlplane
+from baremetal_lb.lab.barriers import render_beat_block, render_partition, render_split
 from baremetal_lb.lab.bringup import api_is_ready, proxy_is_ready, start_process, wait_until_ready
 from baremetal_lb.lab.errors import LabError
 from baremetal_lb.lab.names import LabPaths
-from baremetal_lb.lab.netns import namespaces_of, processes_in, set_link
+from baremetal_lb.lab.netns import inside, namespaces_of, processes_in, set_link
 from baremetal_lb.lab.processes import is_alive, kill, kill_pids, send, wait_until_gone
+from baremetal_lb.lab.questions import claim_to_all
 from baremetal_lb.lab.state import Record, change_record, read_record
-from baremetal_lb.lab.topology import CONTROL_PLANE, Host, Link, Topology, links_of
+from baremetal_lb.lab.topology import CONTROL_PLANE, FABRIC, Host, Link, Topology, links_of
 
 _POLL_SECONDS = 0.005
 _API_SERVER = "kube-apiserver"
@@ -156,6 +160,15 @@ def _kill_speaker(scene: Scene, target: str) -> None:
     _kill_verb(scene, "speaker", [scene.node(target).name])
 
 
+def _freeze_speaker(scene: Scene, target: str) -> None:
+    """Only the speaker itself: the process that beats for it goes on."""
+    _signal_all(_running(scene, "speaker", [scene.node(target).name]), signal.SIGSTOP)
+
+
+def _thaw_speaker(scene: Scene, target: str) -> None:
+    _signal_all(_running(scene, "speaker", [scene.node(target).name]), signal.SIGCONT)
+
+
 def _kill_controller(scene: Scene, target: str) -> None:
     nodes = [scene.node(target)] if target else scene.topology.nodes
     _kill_verb(scene, "controller", [node.name for node in nodes])
@@ -239,31 +252,69 @@ def _restart(scene: Scene, name: str) -> None:
 
 def _partition(scene: Scene, target: str) -> None:
     """Let the control plane's host and a node with its Pods hear nothing of each other; everybody else does."""
-    _run(scene.paths, CONTROL_PLANE, ["nft", "-f", "-"], render_partition(scene.node(target)))
+    table = _table("partition", target)
+    _run(scene.paths, CONTROL_PLANE, ["nft", "-f", "-"], render_partition(scene.node(target), table))
 
 
 def _rejoin(scene: Scene, target: str) -> None:
-    _run(scene.paths, CONTROL_PLANE, ["nft", "delete", "table", "inet", _partition_table(target)])
+    _run(scene.paths, CONTROL_PLANE, ["nft", "delete", "table", "inet", _table("partition", target)])
 
 
-def render_partition(node: Host) -> str:
-    """Write the rules that drop all packets from and to a node and its Pods.
-
-    Both ways: what the API server still sends on an open watch would tell the node what it must not know.
-    """
-    (ipv4, ipv6), (pods4, pods6) = node.addresses, node.pod_networks
-    chains = "".join(
-        f"chain {hook} {{ type filter hook {hook} priority -300;\n"
-        f"  ip {end} {{ {ipv4}, {pods4} }} drop\n"
-        f"  ip6 {end} {{ {ipv6}, {pods6} }} drop\n"
-        "}\n"
-        for hook, end in (("input", "saddr"), ("output", "daddr"))
-    )
-    return f"table inet {_partition_table(node.name)} {{\n{chains}}}\n"
+def _split(scene: Scene, target: str) -> None:
+    rules = render_split(_hosts(scene, target), [CONTROL_PLANE], _table("split", target))
+    _run(scene.paths, FABRIC, ["nft", "-f", "-"], rules)
 
 
-def _partition_table(node: str) -> str:
-    return f"partition-{node}"
+def _isolate(scene: Scene, target: str) -> None:
+    _run(scene.paths, FABRIC, ["nft", "-f", "-"], render_split(_hosts(scene, target), [], _table("isolated", target)))
+
+
+def _block_beats(scene: Scene, target: str) -> None:
+    rules = render_beat_block(scene.node(target).name, _table("beats-blocked", target))
+    _run(scene.paths, FABRIC, ["nft", "-f", "-"], rules)
+
+
+def _lift(kind: str) -> Action:
+    """Write the action that removes the rules of a fault from the fabric."""
+    return lambda scene, target: _run(scene.paths, FABRIC, ["nft", "delete", "table", "bridge", _table(kind, target)])
+
+
+def _hosts(scene: Scene, target: str) -> list[str]:
+    """Read several hosts with a comma between them, which go on hearing each other; raise TopologyError."""
+    return [scene.topology.host(name).name for name in target.split(",")]
+
+
+def _table(kind: str, target: str) -> str:
+    return f"{kind}-{target.replace(',', '_')}"
+
+
+def _take_address(scene: Scene, target: str) -> None:
+    """Give a host an address that is not its own, and say so to its segment as a host does that just came up."""
+    host, address = _squatter(scene, target)
+    nodad = [] if address.version == 4 else ["nodad"]
+    _run(scene.paths, host.name, ["ip", "address", "add", str(address), "dev", "eth0", *nodad])
+    frame = claim_to_all(bytes.fromhex(host.mac(host.segments[0]).replace(":", "")), address)
+    inside(scene.paths.namespace(host.name), lambda: _send_frame(frame))
+
+
+def _give_address_up(scene: Scene, target: str) -> None:
+    host, address = _squatter(scene, target)
+    _run(scene.paths, host.name, ["ip", "address", "del", str(address), "dev", "eth0"])
+
+
+def _squatter(scene: Scene, target: str) -> tuple[Host, Address]:
+    """Read HOST=ADDRESS; raise FaultError or TopologyError."""
+    name, _, text = target.partition("=")
+    try:
+        return scene.topology.host(name), parse_address(text)
+    except ValueError as error:
+        raise FaultError(f"{target!r} is not of the form HOST=ADDRESS") from error
+
+
+def _send_frame(frame: bytes) -> None:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("eth0", 0))
+        wire.send(frame)
 
 
 def _run(paths: LabPaths, host: str, command: Sequence[str], text: str = "") -> None:
@@ -279,10 +330,17 @@ FAULTS: dict[str, Fault] = {
     "node": Fault("the power of a node", _power_off, _power_on),
     "node-frozen": Fault("all processes of a node stand still", _freeze_node, _thaw_node),
     "speaker": Fault("the speaker on a node is killed", _kill_speaker),
+    "speaker-frozen": Fault("the speaker on a node stands still", _freeze_speaker, _thaw_speaker),
     "controller": Fault("the controllers are killed, or the one on a node", _kill_controller),
     "controller-frozen": Fault("the controller on a node stands still", _freeze_controller, _thaw_controller),
     "api": Fault("the API server is down", _kill_api, _start_api),
     "api-frozen": Fault("the API server takes connections and does not answer", _freeze_api, _thaw_api),
     "partition": Fault("a node and its Pods do not reach the API server", _partition, _rejoin),
+    "split": Fault(
+        "hosts (HOST,HOST) hear on their segment only each other and the control plane", _split, _lift("split")
+    ),
+    "isolated": Fault("hosts (HOST,HOST) hear on their segment only each other", _isolate, _lift("isolated")),
+    "beats-blocked": Fault("the beats of a node are lost, and those to it", _block_beats, _lift("beats-blocked")),
+    "squatter": Fault("a host takes an address (HOST=ADDRESS)", _take_address, _give_address_up),
     "kubelet": Fault("the kubelet of a node is down", _kill_kubelet, _start_kubelet),
 }

@@ -19,6 +19,7 @@ _COLLECTIONS: Mapping[str, str] = {
     "IPAddressPool": f"{GROUP}/ipaddresspools",
     "IPAddressClaim": f"{GROUP}/ipaddressclaims",
     "L2Advertisement": f"{GROUP}/l2advertisements",
+    "SpeakerStatus": f"{GROUP}/speakerstatuses",
     "Service": "/api/v1/namespaces/{namespace}/services",
     "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
     "Event": "/api/v1/namespaces/{namespace}/events",

@@ -52,6 +52,15 @@ class Vantage:
         self.namespace = paths.namespace(name)
         self._nodes = {node.mac(node.segments[0]): node.name for node in topology.nodes}
 
+    @property
+    def mac(self) -> str:
+        """The hardware address of its first interface."""
+        return self.host.mac(self.host.segments[0])
+
+    def node_of(self, mac: str) -> str:
+        """Name the node that has a MAC; one that is no node's stays a MAC."""
+        return self._nodes.get(mac, mac)
+
     def address(self, family: Family) -> Address:
         """Tell the host's own address."""
         return self.host.addresses[0 if family is Family.IPV4 else 1]
@@ -114,7 +123,7 @@ class Vantage:
 
     def announcers(self, address: Address) -> set[str]:
         """Ask the segment, and name every node that claims the address (a MAC that is no node's stays a MAC)."""
-        asker = Asker(_bytes(self.host.mac(self.host.segments[0])), self.address(family_of(address)))
+        asker = Asker(_bytes(self.mac), self.address(family_of(address)))
         return self.answers(question_for(asker, address), address)
 
     def holder(self, address: Address) -> str:
@@ -128,7 +137,7 @@ class Vantage:
         """Send a frame, and name every node that claims the address in a frame to this host."""
         with self.listening() as ears:
             ears.wire.send(question)
-            return ears.claims(address, start=_bytes(self.host.mac(self.host.segments[0])))
+            return ears.claims(address, start=_bytes(self.mac))
 
     @contextmanager
     def listening(self) -> Iterator["Ears"]:
@@ -139,7 +148,7 @@ class Vantage:
     def neighbour_node(self, address: Address) -> str | None:
         """Name the node at which the host's own kernel believes the address to be."""
         mac = self.neighbour(address)
-        return self._nodes.get(mac, mac) if mac else None
+        return self.node_of(mac) if mac else None
 
     def raw_socket(self) -> socket.socket:
         """Open a socket for whole frames on the host's first interface."""

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from baremetal_lb.addresses import Address, parse_address
+from baremetal_lb.cluster.conditions import condition_of
 from baremetal_lb.lab import objects
 from baremetal_lb.lab.api import MERGE_PATCH, RequestError, changes, request
 from baremetal_lb.lab.names import LabPaths
@@ -104,7 +105,7 @@ class Sandbox:
 
     def condition(self, kind: str, name: str, aspect: str = "Ready") -> Object:
         """Read one condition of an object; empty when there is none."""
-        return condition_of(self.read(kind, name), aspect)
+        return dict(condition_of(self.read(kind, name), aspect))
 
     def judged(self, kind: str, name: str, reason: str, aspect: str = "Ready") -> Object:
         """Wait until a condition of an object has this reason, and answer it."""
@@ -208,9 +209,3 @@ def addresses_of(service: Object) -> tuple[Address, ...]:
     """Tell the addresses of a Service's status."""
     ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", ())
     return tuple(parse_address(one["ip"]) for one in ingress)
-
-
-def condition_of(thing: Object, aspect: str) -> Object:
-    """Tell one condition of an object; empty when there is none."""
-    conditions = thing.get("status", {}).get("conditions", ())
-    return next((one for one in conditions if one["type"] == aspect), {})

@@ -7,34 +7,16 @@ the pools are named one by one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from baremetal_lb.api.base import InvalidResourceError
 from baremetal_lb.api.l2 import L2Advertisement, L2AdvertisementSpec
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.config.selectors import compile_selector
 from baremetal_lb.migration.notes import Note, Severity
 from baremetal_lb.migration.pools import LAYER2, ConvertedPool, Manifest, manifest, unknown_fields
-from baremetal_lb.migration.sources import LEGACY_POOL, RawObject, Source
+from baremetal_lb.migration.sources import LEGACY_POOL, Source
 
-_COPIED = ("ipAddressPoolSelectors", "nodeSelectors", "serviceSelectors", "interfaces")
-
-
-class _Loss(NamedTuple):
-    """A field that ours do not have, and what follows."""
-
-    field: str
-    severity: Severity
-    meaning: str
-
-
-_LOSSES = (
-    _Loss(
-        "preferredNodeSelectors",
-        Severity.WARNING,
-        "it preferred some nodes. Here every node that may announce is as good as another, so addresses may be on "
-        "other nodes than before; put the preferred ones into nodeSelectors if no other should announce",
-    ),
-)
+_COPIED = ("ipAddressPoolSelectors", "nodeSelectors", "preferredNodeSelectors", "serviceSelectors", "interfaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +54,7 @@ def _convert(
         return ConvertedAdvertisement(
             manifest("L2Advertisement", name, {"ipAddressPools": itself}), frozenset(itself)
         ), []
-    notes = list(_losses(source))
+    notes = list(unknown_fields(source, source.spec, {"ipAddressPools", *_COPIED}))
     scope = [pool for pool in pools if not pool.is_legacy and pool.source.namespace == source.namespace]
     written = manifest("L2Advertisement", name, _spec(source.spec, scope), source.labels)
     try:
@@ -92,14 +74,6 @@ def _spec(spec: RawObject, scope: Sequence[ConvertedPool]) -> Manifest:
         is_list = isinstance(wanted, list)
         written["ipAddressPools"] = [names.get(str(one), one) for one in wanted] if is_list else wanted
     return written | {name: spec[name] for name in _COPIED if spec.get(name)}
-
-
-def _losses(source: Source) -> Iterator[Note]:
-    for loss in _LOSSES:
-        if source.spec.get(loss.field):
-            yield Note(loss.severity, str(source), f"spec.{loss.field} has no equivalent: {loss.meaning}")
-    known = {"ipAddressPools", *_COPIED, *(loss.field for loss in _LOSSES)}
-    yield from unknown_fields(source, source.spec, known)
 
 
 def _selected(spec: L2AdvertisementSpec, pools: Sequence[ConvertedPool]) -> Iterator[str]:

@@ -7,9 +7,10 @@ from typing import Any
 from baremetal_lb.addresses import AddressRange
 from baremetal_lb.api.base import GROUP, VERSION, InvalidResourceError
 from baremetal_lb.api.pool import IPAddressPool
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.migration.entries import Entry, convert_entry
 from baremetal_lb.migration.notes import Note, Severity
-from baremetal_lb.migration.sources import LEGACY_POOL, RawObject, Source
+from baremetal_lb.migration.sources import LEGACY_POOL, Source
 
 Manifest = dict[str, Any]
 

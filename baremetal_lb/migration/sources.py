@@ -6,9 +6,8 @@ from typing import Any
 
 from baremetal_lb.cluster.namespace import NamespaceView, parse_namespace
 from baremetal_lb.cluster.service import ServiceView, parse_service
+from baremetal_lb.config.reading import RawObject
 from baremetal_lb.migration.notes import Note, Severity
-
-RawObject = Mapping[str, Any]
 
 GROUP = "metallb.io"
 POOL, LEGACY_POOL, L2_ADVERTISEMENT = "IPAddressPool", "AddressPool", "L2Advertisement"

@@ -10,6 +10,7 @@ from baremetal_lb.kube.client import KubeClient
 from baremetal_lb.kube.watch import Key, Watch
 from baremetal_lb.speaker.reconciler import Reconciler
 from baremetal_lb.speaker.state import parse_addressed_service
+from baremetal_lb.speaker.statement import parse_statement
 
 API_GROUP = "/apis/baremetal-lb.io/v1"
 T = TypeVar("T")
@@ -41,10 +42,13 @@ def watches(client: KubeClient, namespace: str, reconciler: Reconciler) -> dict[
             then_wake(state.slice_changed),
             label_selector="!service.kubernetes.io/headless",
         ),
-        "Node": Watch(client, "/api/v1/nodes", parse_node, then_wake(state.node_changed)),
+        "Node": Watch(client, "/api/v1/nodes", parse_node, then_wake(reconciler.node_changed)),
         "IPAddressPool": Watch(client, f"{API_GROUP}/ipaddresspools", _unparsed, then_wake(state.pool_changed)),
         "L2Advertisement": Watch(
             client, f"{API_GROUP}/l2advertisements", _unparsed, then_wake(state.l2_advertisement_changed)
+        ),
+        "SpeakerStatus": Watch(
+            client, f"{API_GROUP}/speakerstatuses", parse_statement, then_wake(reconciler.status_changed)
         ),
         "Lease": Watch(
             client,

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from baremetal_lb.cluster.lease import OfferedInterfaces, held, lease_name, new_lease, released
+from baremetal_lb.cluster.lease import held, lease_name, new_lease, released
 from baremetal_lb.kube.client import ApiError, KubeClient
 from baremetal_lb.metrics import SpeakerMetrics
 from baremetal_lb.settings import SpeakerSettings
@@ -28,35 +28,23 @@ class OwnLease:
         settings: SpeakerSettings,
         identity: str,
         metrics: SpeakerMetrics,
-        offered: Callable[[], OfferedInterfaces],
     ) -> None:
         self._client = client
         self._settings = settings
         self._identity = identity
         self._metrics = metrics
-        self._offered = offered
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
         self._path = f"{self._collection}/{lease_name(settings.node)}"
         self._lease: dict[str, Any] | None = None
-        self._due = asyncio.Event()
         self._is_failing = False
-
-    def renew_soon(self) -> None:
-        """Renew before the interval is over: what the Lease says has changed."""
-        self._due.set()
 
     async def keep(self) -> None:
         """Renew for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            self._due.clear()
             next_at = loop.time() + self._settings.renew_seconds
             await self._attempt(self._renew)
-            try:
-                async with asyncio.timeout_at(next_at):
-                    await self._due.wait()
-            except TimeoutError:
-                continue
+            await asyncio.sleep(next_at - loop.time())
 
     async def release(self) -> None:
         """Let go, so that the others take over at once. Where that fails they do when the Lease expires."""
@@ -109,5 +97,4 @@ class OwnLease:
             log.info("lease released")
 
     def _held(self, lease: dict[str, Any]) -> dict[str, Any]:
-        now, seconds = datetime.now(UTC), self._settings.lease_seconds
-        return held(lease, self._identity, at=now, seconds=seconds, interfaces=self._offered())
+        return held(lease, self._identity, at=datetime.now(UTC), seconds=self._settings.lease_seconds)

@@ -5,13 +5,9 @@ new Service has no endpoints for a moment and a rollout may pass through such st
 decisions; only the one that a decision names as its reporter tells it.
 """
 
-from collections import defaultdict
-
 from baremetal_lb.addresses import Address
-from baremetal_lb.announce.model import Decision, Explanation
+from baremetal_lb.announce.model import Decision
 from baremetal_lb.reasons import Reason
-
-MAX_NODES_NAMED = 3
 
 Verdict = tuple[str | None, Reason]
 
@@ -55,23 +51,6 @@ class Reporter:
     def next_deadline(self) -> float | None:
         """Tell when `tick` has something to do."""
         return min((at for at, _ in self._unsettled.values()), default=None)
-
-
-def describe(address: Address, explanation: Explanation) -> str:
-    """Say in one sentence who announces the address, or what is against each node."""
-    decision = explanation.decision
-    if decision.holder is not None:
-        return f"node {decision.holder} announces {address} on {', '.join(sorted(decision.interfaces))}"
-    nodes_by_reason: dict[Reason, list[str]] = defaultdict(list)
-    for node, reason in sorted(explanation.nodes.items()):
-        nodes_by_reason[reason].append(node)
-    details = "; ".join(f"{reason}: {_some(nodes)}" for reason, nodes in sorted(nodes_by_reason.items()))
-    return f"no node announces {address} ({details or 'there is no node'})"
-
-
-def _some(nodes: list[str]) -> str:
-    named = ", ".join(nodes[:MAX_NODES_NAMED])
-    return named if len(nodes) <= MAX_NODES_NAMED else f"{named} and {len(nodes) - MAX_NODES_NAMED} more"
 
 
 def _verdict(decision: Decision) -> Verdict:

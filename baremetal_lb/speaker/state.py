@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from baremetal_lb.addresses import Address
 from baremetal_lb.allocator.entry import ASSIGNED_CONDITION
+from baremetal_lb.announce.condition import Told, find_told
 from baremetal_lb.announce.decision import Electorate, advertisements_for
 from baremetal_lb.announce.model import Demand, NodeFacts, Served
+from baremetal_lb.announce.offer import Offer
 from baremetal_lb.cluster.endpoints import EndpointSliceView, EndpointsView, merge_slices
-from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
-from baremetal_lb.cluster.service import ServiceKey, TrafficPolicy, parse_service
+from baremetal_lb.cluster.service import ServiceKey, ServiceView, TrafficPolicy, parse_service
 from baremetal_lb.config.compile import compile_config
 from baremetal_lb.config.model import Config, L2Advertisement
 from baremetal_lb.kube.watch import Key
@@ -23,6 +24,7 @@ from baremetal_lb.kube.watch import Key
 CustomResource = dict[str, Any]
 K = TypeVar("K")
 V = TypeVar("V")
+C = TypeVar("C", ServiceKey, Key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,27 @@ class AddressedService:
     policy: TrafficPolicy
     kept: bool
     labels: Mapping[str, str] = field(default_factory=dict)
+    told: Told | None = field(default=None, compare=False)
+    """What its condition Announced says; of no concern to who announces."""
 
 
 def parse_addressed_service(raw: Mapping[str, Any]) -> AddressedService | None:
-    """Reduce an API server's Service; None where there is nothing to announce.
+    """Reduce an API server's Service; None where there is nothing to announce."""
+    return addressed_service(parse_service(raw))
+
+
+def addressed_service(view: ServiceView) -> AddressedService | None:
+    """Reduce a Service to what speakers use of it; None where there is nothing to announce.
 
     One of a class that only a pool's loadBalancerClasses name is ours by what the controller says of it.
     """
-    view = parse_service(raw)
     kept = any(one.get("type") == ASSIGNED_CONDITION and one.get("status") == "True" for one in view.conditions)
     is_ours = view.is_ours or (view.is_load_balancer and kept)
     if not is_ours or not view.ingress:
         return None
-    return AddressedService(view.key, view.uid, view.ingress, view.traffic_policy, kept, view.labels)
+    return AddressedService(
+        view.key, view.uid, view.ingress, view.traffic_policy, kept, view.labels, find_told(view.conditions)
+    )
 
 
 class ClusterState:
@@ -56,13 +66,17 @@ class ClusterState:
     def __init__(self) -> None:
         self.services: dict[ServiceKey, AddressedService] = {}
         self.dirty: set[Address] = set()
-        self._on_address: dict[Address, set[ServiceKey]] = {}
+        self.retold: set[ServiceKey] = set()
+        """The Services whose condition Announced is to be looked at."""
+        self._on_address: dict[Address, tuple[ServiceKey, ...]] = {}
+        """In a stable order. Nearly all have one, and a set is large."""
         self._slices: dict[Key, EndpointSliceView] = {}
-        self._slices_of: dict[ServiceKey, set[Key]] = {}
+        self._slices_of: dict[ServiceKey, tuple[Key, ...]] = {}
         self._endpoints: dict[ServiceKey, EndpointsView] = {}
         self._nodes: dict[str, NodeView] = {}
-        self._offers: dict[str, OfferedInterfaces] = {}
+        self.offers: dict[str, Offer] = {}
         self._alive: frozenset[str] = frozenset()
+        self._unready: frozenset[str] = frozenset()
         self._pools: dict[Key, CustomResource] = {}
         self._l2_advertisements: dict[Key, CustomResource] = {}
         self._config: Config | None = None
@@ -75,25 +89,25 @@ class ClusterState:
         before = self.services.pop(name, None)
         if service is not None:
             self.services[name] = service
+        if service is not None and (before is None or before.told != service.told):
+            self.retold.add(name)
         if before == service:
             return
         for address in before.addresses if before else ():
-            self._on_address[address].discard(name)
-            if not self._on_address[address]:
-                del self._on_address[address]
+            _unlink(self._on_address, address, name)
             self.dirty.add(address)
         for address in service.addresses if service else ():
-            self._on_address.setdefault(address, set()).add(name)
+            _link(self._on_address, address, name)
             self.dirty.add(address)
 
     def slice_changed(self, key: Key, view: EndpointSliceView | None) -> None:
         """Take in an EndpointSlice; it may name another Service than before."""
         before = self._slices.pop(key, None)
         if before is not None and before.service is not None:
-            self._slices_of[before.service].discard(key)
+            _unlink(self._slices_of, before.service, key)
         if view is not None and view.service is not None:
             self._slices[key] = view
-            self._slices_of.setdefault(view.service, set()).add(key)
+            _link(self._slices_of, view.service, key)
         for service in {view.service if view else None, before.service if before else None} - {None}:
             assert service is not None
             self._count_endpoints(service)
@@ -103,15 +117,21 @@ class ClusterState:
         if _put(self._nodes, key[1], view):
             self._electorate_changed()
 
-    def offer_changed(self, node: str, offered: OfferedInterfaces | None) -> None:
-        """Take in the interfaces that a node's speaker can announce on."""
-        if _put(self._offers, node, offered):
+    def offer_changed(self, node: str, offer: Offer | None) -> None:
+        """Take in what a node's speaker says of the node."""
+        if _put(self.offers, node, offer):
             self._electorate_changed()
 
     def alive_changed(self, alive: frozenset[str]) -> None:
         """Take in which nodes have a living speaker."""
         if alive != self._alive:
             self._alive = alive
+            self._electorate_changed()
+
+    def unready_changed(self, unready: frozenset[str]) -> None:
+        """Take in which nodes have been NotReady for too long."""
+        if unready != self._unready:
+            self._unready = unready
             self._electorate_changed()
 
     def pool_changed(self, key: Key, raw: CustomResource | None) -> None:
@@ -129,9 +149,13 @@ class ClusterState:
         dirty, self.dirty = self.dirty, set()
         return dirty
 
+    def touch_conditions(self, address: Address) -> None:
+        """Have the conditions of the Services looked at that have the address."""
+        self.retold.update(self._on_address.get(address, ()))
+
     def services_on(self, address: Address) -> tuple[AddressedService, ...]:
         """Give the Services that have the address, in a stable order."""
-        return tuple(self.services[key] for key in sorted(self._on_address.get(address, ())))
+        return tuple(self.services[key] for key in self._on_address.get(address, ()))
 
     def demand(self, address: Address) -> Demand | None:
         """Say what the address asks of a node; None where no Service has it any more."""
@@ -155,10 +179,15 @@ class ClusterState:
         return self._config
 
     @property
+    def named_interfaces(self) -> frozenset[str]:
+        """The interfaces that any advertisement names."""
+        return frozenset().union(*(one.interfaces for one in self.config.l2_advertisements))
+
+    @property
     def electorate(self) -> Electorate:
         """The nodes as they are now."""
         if self._electorate is None:
-            self._electorate = Electorate(self._facts(name) for name in self._nodes.keys() | self._offers.keys())
+            self._electorate = Electorate(self._facts(name) for name in self._nodes.keys() | self.offers.keys())
         return self._electorate
 
     def _advertisements_for(self, address: Address, *, kept: bool) -> tuple[L2Advertisement, ...]:
@@ -168,13 +197,16 @@ class ClusterState:
         return known
 
     def _facts(self, name: str) -> NodeFacts:
-        offered = self._offers.get(name, OfferedInterfaces())
-        return NodeFacts(name, self._nodes.get(name), speaker_alive=name in self._alive, interfaces=offered)
+        return NodeFacts(
+            name,
+            self._nodes.get(name),
+            speaker_alive=name in self._alive,
+            offer=self.offers.get(name, Offer()),
+            unready=name in self._unready,
+        )
 
     def _count_endpoints(self, service: ServiceKey) -> None:
-        merged = merge_slices(self._slices[key] for key in self._slices_of[service])
-        if not self._slices_of[service]:
-            del self._slices_of[service]
+        merged = merge_slices(self._slices[key] for key in self._slices_of.get(service, ()))
         if _put(self._endpoints, service, merged if merged.anywhere else None) and service in self.services:
             self.dirty.update(self.services[service].addresses)
 
@@ -196,6 +228,18 @@ def _specification(raw: CustomResource | None) -> CustomResource | None:
         name: value for name, value in raw["metadata"].items() if name not in {"resourceVersion", "managedFields"}
     }
     return {**{name: value for name, value in raw.items() if name != "status"}, "metadata": metadata}
+
+
+def _link(known: dict[K, tuple[C, ...]], key: K, value: C) -> None:
+    """Have a key lead to one value more."""
+    known[key] = tuple(sorted(set(known.get(key, ())) | {value}))
+
+
+def _unlink(known: dict[K, tuple[C, ...]], key: K, value: C) -> None:
+    """Have a key lead to one value less."""
+    rest = tuple(one for one in known.pop(key) if one != value)
+    if rest:
+        known[key] = rest
 
 
 def _put(known: dict[K, V], key: K, value: V | None) -> bool:

@@ -1,8 +1,12 @@
-"""One lab for the whole run, whole again after each file, and the evidence of every failure in .lab-failures/."""
+"""One lab for the whole run, whole again after each file, and the evidence of every failure in .lab-failures/.
+
+Tests of packets need no lab, but two hosts on a cable: one for each file.
+"""
 
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from baremetal_lb.lab.errors import LabError
 from baremetal_lb.lab.lab import Lab
 from baremetal_lb.lab.state import lab_names
+from bench.segment import Announcer, Segment, segment
 
 FAILURES = Path(".lab-failures")
 HERE = Path(__file__).parent
@@ -78,3 +83,35 @@ def _keep_evidence(item: pytest.Item, lab: Lab) -> str:
     except (LabError, OSError) as error:
         return f"no evidence of lab {lab.paths.name!r}: {error}"
     return f"logs, neighbour tables and objects of lab {lab.paths.name!r} are in {directory.resolve()}"
+
+
+@pytest.fixture(scope="module")
+def shared_cable() -> Iterator[Segment]:
+    with segment() as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def shared_announcer(shared_cable: Segment) -> Iterator[Announcer]:
+    with Announcer(shared_cable.speaker) as running:
+        yield running
+
+
+@pytest.fixture
+def cable(shared_cable: Segment) -> Segment:
+    """A cable as new: the client knows nobody."""
+    shared_cable.run(shared_cable.client, "ip", "neigh", "flush", "all", "nud", "all")
+    return shared_cable
+
+
+@pytest.fixture
+def announcer(shared_announcer: Announcer) -> Iterator[Announcer]:
+    yield shared_announcer
+    shared_announcer.announce()
+
+
+@pytest.fixture
+def undo(cable: Segment) -> Iterator[Callable[..., object]]:
+    """Take commands to run in a namespace when the test is over."""
+    with ExitStack() as stack:
+        yield lambda namespace, *command: stack.callback(cable.run, namespace, *command)

@@ -13,6 +13,7 @@ from baremetal_lb.lab.waiting import wait_for
 NAMESPACE = "controller-tests"
 POOL = "controller-tests"
 IN_USE = "baremetal-lb.io/in-use"
+ANNOUNCED = "baremetal-lb.io/Announced"
 HEARD_WITHIN_SECONDS = 20.0
 """Well below the minute after which resources are listed even where nothing was heard."""
 
@@ -41,8 +42,10 @@ def finalizers(sandbox: Sandbox) -> list[str]:
 
 
 def assigned(sandbox: Sandbox, word: str) -> ServiceHandle:
+    """Make a Service, and wait until all is written to it: the speakers, too, say what they think of it."""
     service = sandbox.request_service(word, {"app": "none"})
     service.assigned()
+    sandbox.judged("Service", service.name, "NoAdvertisement", ANNOUNCED)
     return service
 
 

@@ -12,7 +12,9 @@ import pytest
 from baremetal_lb.api.base import CustomResource, InvalidResourceError
 from baremetal_lb.api.claim import ADDRESSES_MAX, DESCRIPTION_LENGTH_MAX, IPAddressClaim
 from baremetal_lb.api.l2 import INTERFACES_MAX, POOLS_MAX, L2Advertisement
-from baremetal_lb.api.pool import CLASSES_MAX, ENTRIES_MAX, NAMESPACES_MAX, SELECTORS_MAX, IPAddressPool
+from baremetal_lb.api.pool import CLASSES_MAX, ENTRIES_MAX, NAMESPACES_MAX, IPAddressPool
+from baremetal_lb.api.selector import SELECTORS_MAX
+from baremetal_lb.api.status import CONFLICTS_MAX, HELD_MAX, NETWORKS_MAX, OFFERED_MAX
 from baremetal_lb.lab.api import RequestError
 from baremetal_lb.lab.lab import Lab
 
@@ -179,6 +181,10 @@ def selectors(count: int) -> list[dict[str, Any]]:
     return [{"matchLabels": {"rack": f"r{n}"}} for n in range(count)]
 
 
+def prefer(weight: int) -> dict[str, Any]:
+    return {"weight": weight, "preference": SELECTOR}
+
+
 def expression(**changes: Any) -> dict[str, Any]:
     """A selector with one expression, valid but for the changes."""
     whole = {"key": "rack", "operator": "In", "values": ["a"]} | changes
@@ -213,6 +219,7 @@ def expression(**changes: Any) -> dict[str, Any]:
                 "avoidNetworkAndBroadcast": True,
                 "allocation": "Sticky",
                 "reclaimPolicy": "Reassign",
+                "conflictPolicy": "Quarantine",
                 "loadBalancerClasses": ["example.com/fast", "slow", "baremetal-lb.io/load-balancer"],
                 "serviceAllocation": {
                     "priority": 10,
@@ -266,6 +273,18 @@ def expression(**changes: Any) -> dict[str, Any]:
         ),
         pytest.param(L2Advertisement, {"interfaces": ["bond0.100", "lan@home", "x" * 15]}, id="unusual interfaces"),
         pytest.param(L2Advertisement, {"nodeSelectors": [{}]}, id="an empty selector"),
+        pytest.param(
+            L2Advertisement,
+            {
+                "preferredNodeSelectors": [prefer(1), prefer(100), {"weight": 1, "preference": {}}],
+                "segment": "OnLink",
+                "cordonedNodes": "Leave",
+                "answerPing": True,
+                "preemption": "Never",
+                "preemptionDelaySeconds": 0,
+            },
+            id="preferred nodes",
+        ),
         pytest.param(L2Advertisement, {"nodeSelectors": [SELECTOR, expression()]}, id="two ways to say the same"),
         pytest.param(L2Advertisement, {"nodeSelectors": [expression(operator="NotIn")]}, id="NotIn with values"),
         pytest.param(L2Advertisement, {"nodeSelectors": [expression(values=[""])]}, id="In with the empty value"),
@@ -334,6 +353,7 @@ def test_both_take(ask: Ask, kind: type[CustomResource], spec: dict[str, Any]) -
         pytest.param(IPAddressPool, pool(avoidNetworkAndBroadcast="perhaps"), "boolean", id="a word for a choice"),
         pytest.param(IPAddressPool, pool(allocation="Best"), "supported", id="no such allocation"),
         pytest.param(IPAddressPool, pool(reclaimPolicy="Delete"), "supported", id="no such reclaimPolicy"),
+        pytest.param(IPAddressPool, pool(conflictPolicy="Fight"), "supported", id="no such conflictPolicy"),
         pytest.param(IPAddressPool, pool(loadBalancerClasses=["a b"]), "should match", id="a class that is none"),
         pytest.param(IPAddressPool, pool(loadBalancerClasses=["a", "a"]), "Duplicate", id="a class twice"),
         pytest.param(
@@ -433,6 +453,22 @@ def test_both_take(ask: Ask, kind: type[CustomResource], spec: dict[str, Any]) -
         pytest.param(L2Advertisement, {"ipAddressPoolSelectors": [SELECTOR] * 2}, "twice", id="a pool selector twice"),
         pytest.param(L2Advertisement, {"nodeSelectors": [SELECTOR] * 2}, "twice", id="a node selector twice"),
         pytest.param(L2Advertisement, {"serviceSelectors": [SELECTOR] * 2}, "twice", id="a selector of Services twice"),
+        pytest.param(L2Advertisement, {"preferredNodeSelectors": [prefer(7)] * 2}, "twice", id="a preference twice"),
+        pytest.param(
+            L2Advertisement, {"preferredNodeSelectors": [prefer(0)]}, "greater than or equal to 1", id="weight 0"
+        ),
+        pytest.param(
+            L2Advertisement, {"preferredNodeSelectors": [prefer(101)]}, "less than or equal to 100", id="weight 101"
+        ),
+        pytest.param(
+            L2Advertisement, {"preferredNodeSelectors": [{"weight": 1}]}, "Required", id="a weight of no node"
+        ),
+        pytest.param(L2Advertisement, {"preemption": "Always"}, "supported", id="no such preemption"),
+        pytest.param(L2Advertisement, {"segment": "Near"}, "supported", id="no such segment"),
+        pytest.param(L2Advertisement, {"cordonedNodes": "Exclude"}, "supported", id="no such word for cordoned nodes"),
+        pytest.param(
+            L2Advertisement, {"preemptionDelaySeconds": -1}, "greater than or equal to 0", id="a delay below 0"
+        ),
         pytest.param(L2Advertisement, {"interfaces": ["eth0", "eth0"]}, "Duplicate", id="an interface twice"),
         pytest.param(
             L2Advertisement,
@@ -516,4 +552,48 @@ def test_what_is_left_out_gets_its_default(bare_lab: Lab, ask: Ask) -> None:
         "avoidNetworkAndBroadcast": False,
         "allocation": "Sequential",
         "reclaimPolicy": "Retain",
+        "conflictPolicy": "Defend",
     }
+
+
+def test_a_speaker_status_of_the_greatest_size_fits(bare_lab: Lab, ask: Ask) -> None:
+    """Also with what the API server adds to it."""
+    assert ask(L2Advertisement, {}) is None
+    collection = "/apis/baremetal-lb.io/v1/speakerstatuses"
+    body = {"apiVersion": "baremetal-lb.io/v1", "kind": "SpeakerStatus", "metadata": {"name": "greatest"}}
+    held = {
+        "term": 1_000_000,
+        "since": "2026-01-01T00:00:00Z",
+        "interfaces": [f"interface-{one:05}" for one in range(4)],
+    }
+    addresses = [
+        {"address": f"2001:db8:1111:2222:3333:4444:5555:{one:x}", **held} for one in range(4096, 4096 + HELD_MAX)
+    ]
+    networks = [f"2001:db8:1111:2222:3333:4444:5555:{one:x}/128" for one in range(4096, 4096 + NETWORKS_MAX)]
+    offered = {"mac": "02:00:00:00:00:01", "onlyByName": False, "networks": networks}
+    interfaces = [{"name": f"interface-{one:05}", **offered} for one in range(OFFERED_MAX)]
+    conflicts = [
+        {
+            "address": f"2001:db8:1111:2222:3333:4444:5555:{one:x}",
+            "mac": "02:00:00:00:00:01",
+            "interface": f"interface-{one:05}",
+            "since": "2026-01-01T00:00:00Z",
+        }
+        for one in range(4096, 4096 + CONFLICTS_MAX)
+    ]
+    status = {
+        "addresses": addresses,
+        "addressCount": HELD_MAX,
+        "interfaces": interfaces,
+        "interfaceNames": ",".join(str(one["name"]) for one in interfaces),
+        "proxyAnswers": False,
+        "conflicts": conflicts,
+        "conflictCount": CONFLICTS_MAX,
+    }
+    bare_lab.request("POST", collection, body)
+    try:
+        path = f"{collection}/greatest/status"
+        bare_lab.request("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
+        assert bare_lab.get_json(f"{collection}/greatest")["status"] == status
+    finally:
+        bare_lab.request("DELETE", f"{collection}/greatest")

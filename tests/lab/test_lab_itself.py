@@ -1,7 +1,9 @@
 """The lab keeps its word: what comes up, what breaks and mends, what is left when it is gone."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from baremetal_lb.addresses import Address, parse_address
 from baremetal_lb.lab.errors import LabError
 from baremetal_lb.lab.lab import Lab
 from baremetal_lb.lab.names import LabPaths
 from baremetal_lb.lab.netns import namespaces_of, processes_in
+from baremetal_lb.lab.probes import Vantage
 from baremetal_lb.lab.processes import is_alive
-from baremetal_lb.lab.topology import Host
+from baremetal_lb.lab.topology import LAN, Host
+from baremetal_lb.settings import BEAT_PORT, SPEAKER_PORT
 
 CLI = [sys.executable, "-m", "baremetal_lb.cli.main", "lab"]
 
@@ -49,8 +54,26 @@ def test_rbac_is_in_force(bare_lab: Lab) -> None:
         bare_lab.kubectl("--kubeconfig", str(kubeconfig), "label", "node", "node2", "a=b")
 
 
-def _pings(lab: Lab, host: Host) -> list[bool]:
-    return [lab.run("client1", "ping", "-c1", "-W1", str(one)).returncode == 0 for one in host.addresses]
+def _pings(lab: Lab, host: Host, source: str = "client1") -> list[bool]:
+    return [lab.run(source, "ping", "-c1", "-W1", str(one)).returncode == 0 for one in host.addresses]
+
+
+def _hears(lab: Lab, sender: str, receiver: str, address: Address, port: int) -> bool:
+    """Tell whether a datagram arrives, whoever listens at its port."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    text = f"hello {address} {port}".encode()
+    with (
+        Vantage(lab.paths, lab.topology, receiver).raw_socket() as ear,
+        lab.inside(sender, lambda: socket.socket(family, socket.SOCK_DGRAM)) as mouth,
+    ):
+        mouth.sendto(text, (str(address), port))
+        deadline = time.monotonic() + 0.5
+        while (left := deadline - time.monotonic()) > 0:
+            ear.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                if text in ear.recv(2048):
+                    return True
+    return False
 
 
 def _sees_api(lab: Lab, host: str) -> bool:
@@ -73,6 +96,56 @@ class TestFaults:
         assert _pings(bare_lab, bare_lab.topology.host("node2")) == [True, True]
         bare_lab.heal("partition", "node2")
         assert _sees_api(bare_lab, "node2")
+
+    @pytest.mark.parametrize(("kind", "api_is_seen"), [("split", True), ("isolated", False)])
+    def test_a_segment_is_parted_and_no_carrier_lost(self, bare_lab: Lab, kind: str, api_is_seen: bool) -> None:
+        """Who is split off together hears each other."""
+        node1, node2 = bare_lab.topology.nodes[:2]
+        bare_lab.fail(kind, "node1,client2")
+        assert _pings(bare_lab, node1) == [False, False]
+        assert _pings(bare_lab, node1, "client2") == [True, True]
+        assert _pings(bare_lab, node2, "client2") == [False, False]
+        assert _pings(bare_lab, node2) == [True, True]
+        assert _sees_api(bare_lab, "node1") == api_is_seen
+        assert bare_lab.run("node1", "cat", "/sys/class/net/eth0/carrier").stdout == "1\n"
+        bare_lab.heal(kind, "node1,client2")
+        assert _pings(bare_lab, node1) == [True, True]
+        assert _sees_api(bare_lab, "node1")
+
+    def test_blocked_beats_are_all_that_is_lost(self, bare_lab: Lab) -> None:
+        node1, client = bare_lab.topology.host("node1"), bare_lab.topology.host("client1")
+        bare_lab.fail("beats-blocked", "node1")
+        for address in node1.addresses:
+            assert not _hears(bare_lab, "client1", "node1", address, BEAT_PORT)
+            assert _hears(bare_lab, "client1", "node1", address, BEAT_PORT + 1)
+        for address in client.addresses:
+            assert not _hears(bare_lab, "node1", "client1", address, BEAT_PORT)
+        assert _pings(bare_lab, node1) == [True, True]
+        bare_lab.heal("beats-blocked", "node1")
+        for address in node1.addresses:
+            assert _hears(bare_lab, "client1", "node1", address, BEAT_PORT)
+
+    @pytest.mark.parametrize("address", ["192.0.2.150", "2001:db8:0:2::150"])
+    def test_a_host_takes_an_address_and_says_so(self, bare_lab: Lab, address: str) -> None:
+        mac = bare_lab.topology.host("client1").mac(LAN)
+        other, taken = Vantage(bare_lab.paths, bare_lab.topology, "client2"), parse_address(address)
+        with other.listening() as ears:
+            bare_lab.fail("squatter", f"client1={address}")
+            assert ears.claims(taken) == {mac}
+        assert other.announcers(taken) == {mac}
+        bare_lab.heal("squatter", f"client1={address}")
+        assert other.announcers(taken) == set()
+
+    def test_a_frozen_speaker_is_all_that_stands_still(self, lab: Lab) -> None:
+        host = Vantage(lab.paths, lab.topology, "client1")
+        node1, node2 = lab.topology.nodes[:2]
+        lab.fail("speaker-frozen", "node1")
+        with pytest.raises(TimeoutError):
+            host.fetch(node1.addresses[0], SPEAKER_PORT, "/healthz")
+        assert host.fetch(node2.addresses[0], SPEAKER_PORT, "/healthz").status == 200
+        assert lab.run("node1", "curl", "-s", "-m1", "http://127.0.0.1:10256/livez").returncode == 0
+        lab.heal("speaker-frozen", "node1")
+        assert host.fetch(node1.addresses[0], SPEAKER_PORT, "/healthz").status == 200
 
     @pytest.mark.parametrize("kind", ["api", "api-frozen"])
     def test_the_api_server_is_away_until_it_heals(self, bare_lab: Lab, kind: str) -> None:
@@ -103,6 +176,8 @@ class TestFaults:
             pytest.param("flood", "node1", "no fault 'flood'", id="an unknown kind is refused"),
             pytest.param("link", "node9", "no host 'node9'", id="an unknown host is refused"),
             pytest.param("node", "client1", "no node 'client1'", id="a client is no node"),
+            pytest.param("split", "node1,node9", "no host 'node9'", id="an unknown host among others is refused"),
+            pytest.param("squatter", "client1", "not of the form HOST=ADDRESS", id="a squatter needs an address"),
         ],
     )
     def test_a_fault_that_cannot_be_is_refused(self, bare_lab: Lab, kind: str, target: str, complaint: str) -> None:

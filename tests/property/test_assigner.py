@@ -26,8 +26,9 @@ from baremetal_lb.api.pool import AllocationOrder, ReclaimPolicy
 from baremetal_lb.api.selector import Operator
 from baremetal_lb.cluster.namespace import NamespaceView
 from baremetal_lb.cluster.service import ServiceKey, parse_service
-from baremetal_lb.config.model import Admission, Claim, Config, Pool
+from baremetal_lb.config.model import Admission, Claim, Config, ConflictingHost, Pool
 from baremetal_lb.config.selectors import Requirement, Selector
+from baremetal_lb.reasons import Reason
 from baremetal_lb.status import service_patch
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,6 +93,10 @@ SHARINGS = st.sampled_from(
 )
 PORTS = st.sampled_from([80, 443])
 POLICIES = st.sampled_from(["Cluster", "Cluster", "Local"])
+HOST = ConflictingHost("02:00:00:00:00:99", "eth0", "n1")
+USED_BY_A_HOST = st.sets(
+    st.sampled_from(["192.0.2.0", "192.0.2.1", "2001:db8::", "2001:db8:e::1", "203.0.113.16", "2001:db8:f::1"])
+).map(lambda texts: frozenset(map(ip_address, texts)))
 
 
 class SimulatedCluster:
@@ -118,12 +123,28 @@ class SimulatedCluster:
         return assigner
 
     def decide(self) -> None:
+        before = self.held()
         for entry in self.assigner.decide(3):
+            self.check_quarantine(entry, before)
             self.send(entry)
 
     def move_one(self) -> None:
+        before = self.held()
         if entry := self.assigner.move_one():
+            self.check_quarantine(entry, before)
             self.send(entry)
+
+    def held(self) -> dict[ServiceKey, frozenset[Address]]:
+        return {key: self.assigner.ledger.held_by(key) for key in self.assigner.entries}
+
+    def quarantine(self, used: frozenset[Address]) -> None:
+        """Let foreign hosts use just these addresses."""
+        pools = (
+            replace(pool, quarantined={address: HOST for address in used if address in pool})
+            for pool in self.config.pools
+        )
+        self.config = replace(self.config, pools=tuple(pools))
+        self.assigner.set_config(self.config)
 
     def take_over(self) -> None:
         """Let another lead, while what the former leader sent is still on its way."""
@@ -176,6 +197,7 @@ class SimulatedCluster:
             self.decide()
             self.move_one()
         assert not self.in_flight
+        assert not self.assigner.has_movable, "somebody could leave an address and did not"
         for entry in self.assigner.entries.values():
             assert service_patch(entry.view, entry.outcome, NOW) is None, "a status was never written"
             applicant = self.assigner.applicant(entry)
@@ -184,6 +206,13 @@ class SimulatedCluster:
         self.check_addresses_are_where_they_may_be()
         self.check_who_shares_may()
         self.check_a_rebuilt_ledger_is_the_same()
+
+    def check_quarantine(self, entry: Entry, before: Mapping[ServiceKey, frozenset[Address]]) -> None:
+        """What a foreign host uses is given to nobody, and who has it is told."""
+        if entry.outcome and entry.outcome.reason is not Reason.FOREIGN_ADDRESS:
+            used = set(entry.addresses) & self.config.quarantined.keys()
+            assert used <= before[entry.key], f"{used} was given in quarantine"
+            assert not used or entry.outcome.reason in {Reason.ADDRESS_KEPT, Reason.LEADER_CHANGED}
 
     def check_addresses_are_where_they_may_be(self) -> None:
         for entry in self.assigner.entries.values():
@@ -289,6 +318,10 @@ class EverythingMachine(Machine):
         by_name = {POOLS[n].name: POOLS[n] for n in sorted(chosen)}
         self.config = Config(tuple(by_name.values()), claims=CLAIMS if claims else ())
         self.assigner.set_config(self.config)
+
+    @rule(used=USED_BY_A_HOST)
+    def foreign_hosts_come_and_go(self, used: frozenset[Address]) -> None:
+        self.quarantine(used)
 
     @rule(namespace=NAMESPACES)
     def namespace_changes(self, namespace: NamespaceView) -> None:
@@ -427,6 +460,47 @@ class TakeoverMachine(Machine):
         self.deliver_all()
 
 
+class QuarantineMachine(Machine):
+    """A few addresses, some of which foreign hosts use, and Services that are to leave those."""
+
+    @initialize()
+    def there_is_one_pool(self) -> None:
+        self.config = Config(FREE_POOLS[:1])
+        self.assigner.set_config(self.config)
+
+    @rule(used=USED_BY_A_HOST)
+    def foreign_hosts_come_and_go(self, used: frozenset[Address]) -> None:
+        self.quarantine(used)
+
+    @rule(key=st.sampled_from(PLAIN[:3]), families=FAMILIES)
+    def service_is_written(self, key: ServiceKey, families: tuple[list[str], str]) -> None:
+        self.write(key, families, {})
+        self.deliver_all()
+
+    @rule(key=st.sampled_from(PLAIN[:3]))
+    def service_is_deleted(self, key: ServiceKey) -> None:
+        self.delete(key)
+        self.deliver_all()
+
+    @rule()
+    def assigner_decides(self) -> None:
+        self.decide()
+
+    @rule()
+    def the_turn_of_one_to_move_comes(self) -> None:
+        self.move_one()
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def write_ends_and_is_seen(self, data: st.DataObject) -> None:
+        self.end_a_write(data)
+        self.deliver_all()
+
+    @rule()
+    def everything_settles(self) -> None:
+        self.settle()
+
+
 class SharingMachine(Machine):
     """One address of each family, and Services that change their minds about sharing it."""
 
@@ -472,6 +546,8 @@ TestEverything = EverythingMachine.TestCase
 TestEverything.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestTakeover = TakeoverMachine.TestCase
 TestTakeover.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestQuarantine = QuarantineMachine.TestCase
+TestQuarantine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestSharing = SharingMachine.TestCase
 TestSharing.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 

@@ -5,11 +5,12 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baremetal_lb.announce.decision import Electorate, decide_l2, explain_l2
-from baremetal_lb.announce.model import Demand, NodeFacts, Served
+from baremetal_lb.addresses import AddressRange
+from baremetal_lb.announce.decision import Electorate, decide_l2, explain_l2, nominate_l2
+from baremetal_lb.announce.model import Decision, Demand, NodeFacts, Served
+from baremetal_lb.announce.offer import Offer, OfferedInterface
 from baremetal_lb.api.selector import Operator
 from baremetal_lb.cluster.endpoints import EndpointsView
-from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.cluster.service import TrafficPolicy
 from baremetal_lb.config.model import L2Advertisement
@@ -18,6 +19,23 @@ from baremetal_lb.reasons import Reason
 
 NAMES = ("node1", "node2", "node3", "node4")
 names = st.frozensets(st.sampled_from(("eth0", "eth1")))
+networks = st.lists(
+    st.sampled_from(
+        [AddressRange.parse(text) for text in ("192.0.2.0/24", "192.0.2.0/25", "198.51.100.0/24", "2001:db8:0:2::/64")]
+    ),
+    max_size=3,
+    unique=True,
+).map(tuple)
+interfaces = st.lists(
+    st.builds(
+        OfferedInterface,
+        name=st.sampled_from(("eth0", "eth1")),
+        only_by_name=st.booleans(),
+        networks=networks,
+    ),
+    max_size=2,
+    unique_by=lambda one: one.name,
+).map(tuple)
 addresses = st.integers(1, 250).flatmap(
     lambda number: st.sampled_from((ip_address(f"192.0.2.{number}"), ip_address(f"2001:db8:0:2::{number:x}")))
 )
@@ -30,12 +48,20 @@ def selector(rack: str) -> Selector:
 @st.composite
 def nodes(draw: st.DrawFn, name: str) -> NodeFacts:
     labels = {"rack": draw(st.sampled_from(("r1", "r2")))}
-    view = NodeView(name, labels, excluded=draw(st.booleans()), network_unavailable=draw(st.booleans()))
+    view = NodeView(
+        name,
+        labels,
+        excluded=draw(st.booleans()),
+        network_unavailable=draw(st.booleans()),
+        cordoned=draw(st.booleans()),
+        leaving=draw(st.booleans()),
+    )
     return NodeFacts(
         name,
         draw(st.sampled_from((view, view, None))),
         speaker_alive=draw(st.booleans()),
-        interfaces=OfferedInterfaces(draw(names), draw(names)),
+        unready=draw(st.booleans()),
+        offer=Offer(draw(interfaces), proxy_answers=draw(st.booleans())),
     )
 
 
@@ -45,6 +71,8 @@ advertisements = st.builds(
     pools=st.just(frozenset({"pool"})),
     node_selectors=st.sampled_from(((), (selector("r1"),), (selector("r2"),))),
     interfaces=names,
+    on_link_only=st.booleans(),
+    cordoned_leave=st.booleans(),
 )
 services = st.builds(
     Served,
@@ -59,13 +87,21 @@ demands = st.builds(
 )
 
 
+def decide(demand: Demand, electorate: Electorate) -> Decision:
+    """Decide for the first of those nominated."""
+    nomination = nominate_l2(demand, electorate)
+    holder = nomination.tiers[0].first(demand.address) if nomination.tiers else None
+    return decide_l2(demand, electorate, nomination, holder)
+
+
 @given(demands, st.tuples(*(nodes(name) for name in NAMES)))
 def test_the_explanation_fits_the_decision(demand: Demand, facts: tuple[NodeFacts, ...]) -> None:
     electorate = Electorate(facts)
-    explanation = explain_l2(demand, electorate)
+    decision = decide(demand, electorate)
+    explanation = explain_l2(demand, electorate, decision)
     elected = [name for name, reason in explanation.nodes.items() if reason is Reason.ELECTED]
     passed = [name for name, reason in explanation.nodes.items() if reason is Reason.NOT_ELECTED]
-    assert explanation.decision == decide_l2(demand, electorate)
+    assert explanation.decision == decision
     assert elected == ([explanation.decision.holder] if explanation.decision.holder else [])
     assert not passed or elected
     if elected:
@@ -83,7 +119,7 @@ def test_losing_another_node_moves_nothing_among_equals(
         demand.advertisements,
         (Served(TrafficPolicy.CLUSTER, EndpointsView(frozenset(), anywhere=True)),),
     )
-    before = decide_l2(cluster, Electorate(facts))
-    after = decide_l2(cluster, Electorate(one for one in facts if one.name != lost))
+    before = decide(cluster, Electorate(facts))
+    after = decide(cluster, Electorate(one for one in facts if one.name != lost))
     if before.holder != lost:
         assert (after.holder, after.interfaces) == (before.holder, before.interfaces)

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from baremetal_lb.l2.packets import MalformedPacket, Question, frames_for, parse_question, solicited_node_group
+from baremetal_lb.l2.packets import (
+    Claim,
+    ClaimKind,
+    MalformedPacket,
+    Question,
+    frames_for,
+    parse_heard,
+    solicited_node_group,
+)
 from baremetal_lb.l2.templates import build_templates
 
 TEMPLATES = build_templates()
@@ -42,37 +50,61 @@ questions = st.one_of(
 )
 
 
+claims = st.one_of(
+    [
+        st.builds(
+            lambda mac, asker, address, sender: frames_for(TEMPLATES, mac, address).answer(
+                Question(address.packed, asker, sender.packed)
+            ),
+            macs,
+            macs,
+            address,
+            address,
+        )
+        for address in (ipv4, ipv6)
+    ]
+)
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A question with some bytes changed, cut off or added."""
-    frame = bytearray(draw(questions))
+    """A question or a claim with some bytes changed, cut off or added."""
+    frame = bytearray(draw(questions | claims))
     for position, byte in draw(st.lists(st.tuples(st.integers(0, len(frame) - 1), st.integers(0, 255)), max_size=4)):
         frame[position] = byte
     return bytes(frame[: draw(st.integers(0, len(frame)))]) + draw(st.binary(max_size=40))
 
 
 @st.composite
-def solicitations_with_any_options(draw: st.DrawFn) -> bytes:
-    """A solicitation whose checksum is right whatever follows the target: the parser gets as far as the options."""
+def neighbor_messages_with_any_options(draw: st.DrawFn) -> bytes:
+    """The checksum is right whatever follows the target: the parser gets as far as the options."""
+    message = draw(st.sampled_from([ICMPv6ND_NS, ICMPv6ND_NA]))
     ip = IPv6(src=str(draw(ipv6)), dst=ALL_NODES, hlim=255)
-    return bytes(Ether() / ip / ICMPv6ND_NS(tgt=str(draw(ipv6))) / draw(st.binary(max_size=40)))
+    return bytes(Ether() / ip / message(tgt=str(draw(ipv6))) / draw(st.binary(max_size=40)))
 
 
-@given(st.binary(max_size=200) | damaged() | solicitations_with_any_options())
-def test_any_bytes_are_a_question_or_nothing_or_malformed(frame: bytes) -> None:
+@given(st.binary(max_size=200) | damaged() | neighbor_messages_with_any_options())
+def test_any_bytes_are_a_question_or_a_claim_or_nothing_or_malformed(frame: bytes) -> None:
     try:
-        question = parse_question(frame)
+        heard = parse_heard(frame)
     except MalformedPacket:
         return
-    if question is not None:
-        assert len(question.sender_mac) == 6
-        assert len(question.sender) == len(question.target) in {4, 16}
+    match heard:
+        case Question(target, sender_mac, sender):
+            assert len(sender_mac) == 6
+            assert len(sender) == len(target) in {4, 16}
+        case Claim(target, mac):
+            assert len(mac) == 6
+            assert len(target) in {4, 16}
 
 
 @given(macs, ipv4, ipv4, st.binary(max_size=18))
 def test_scapys_arp_request_is_read(mac: bytes, sender: IPv4Address, target: IPv4Address, padding: bytes) -> None:
-    frame = arp_request(mac, sender, target) + padding
-    assert parse_question(frame) == Question(target.packed, mac, sender.packed)
+    heard = parse_heard(arp_request(mac, sender, target) + padding)
+    if sender == target:
+        assert heard == Claim(target.packed, mac, ClaimKind.ANNOUNCEMENT)
+    else:
+        assert heard == Question(target.packed, mac, sender.packed)
 
 
 @given(macs, ipv6, ipv6, st.booleans(), st.binary(max_size=18))
@@ -80,7 +112,7 @@ def test_scapys_solicitation_is_read(
     mac: bytes, sender: IPv6Address, target: IPv6Address, names_mac: bool, padding: bytes
 ) -> None:
     frame = solicitation(mac, sender, target, names_mac=names_mac) + padding
-    assert parse_question(frame) == Question(target.packed, mac, sender.packed)
+    assert parse_heard(frame) == Question(target.packed, mac, sender.packed)
 
 
 @given(macs, ipv6, ipv6, st.integers(54 * 8, 86 * 8 - 1))
@@ -90,10 +122,62 @@ def test_one_flipped_bit_of_a_solicitation_never_goes_unnoticed(
     frame = bytearray(solicitation(mac, sender, target, names_mac=True))
     frame[bit // 8] ^= 1 << bit % 8
     if bit // 8 == 54:
-        assert parse_question(bytes(frame)) is None
+        assert parse_heard(bytes(frame)) is None
         return
     with pytest.raises(MalformedPacket):
-        parse_question(bytes(frame))
+        parse_heard(bytes(frame))
+
+
+@given(macs, macs, ipv4, ipv4, st.binary(max_size=18))
+def test_scapys_arp_reply_is_a_claim(
+    mac: bytes, asker: bytes, address: IPv4Address, sender: IPv4Address, padding: bytes
+) -> None:
+    reply = ARP(op="is-at", hwsrc=text(mac), psrc=str(address), hwdst=text(asker), pdst=str(sender))
+    kind = ClaimKind.ANSWER if address != sender else ClaimKind.ANNOUNCEMENT
+    frame = bytes(Ether(src=text(mac), dst=text(asker)) / reply) + padding
+    assert parse_heard(frame) == Claim(address.packed, mac, kind)
+
+
+@given(macs, ipv6, ipv6, st.booleans(), st.booleans(), st.binary(max_size=18))
+def test_scapys_advertisement_is_a_claim(
+    mac: bytes, address: IPv6Address, sender: IPv6Address, solicited: bool, names_mac: bool, padding: bytes
+) -> None:
+    option = ICMPv6NDOptDstLLAddr(lladdr=text(mac)) if names_mac else b""
+    ip = IPv6(src=str(address), dst=str(sender) if solicited else ALL_NODES, hlim=255)
+    message = ICMPv6ND_NA(R=1, S=int(solicited), O=0, tgt=str(address))
+    frame = bytes(Ether(src=text(mac), dst=ALL_NODES_MAC) / ip / message / option) + padding
+    kind = ClaimKind.ANSWER if solicited else ClaimKind.ANNOUNCEMENT
+    assert parse_heard(frame) == Claim(address.packed, mac, kind)
+
+
+@given(macs, macs, st.one_of(st.tuples(ipv4, ipv4), st.tuples(ipv6, ipv6)))
+def test_what_we_send_is_what_we_understand(
+    mac: bytes, asker: bytes, addresses: tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]
+) -> None:
+    address, sender = addresses
+    frames = frames_for(TEMPLATES, mac, address)
+    for frame in frames.gratuitous():
+        assert parse_heard(frame) == Claim(address.packed, mac, ClaimKind.ANNOUNCEMENT)
+    answer = Claim(address.packed, mac, ClaimKind.ANSWER)
+    if address != sender:
+        assert parse_heard(frames.answer(Question(address.packed, asker, sender.packed))) == answer
+    probe = parse_heard(frames.probe())
+    assert probe == Question(address.packed, mac, bytes(len(address.packed)))
+    assert probe.is_probe()
+
+
+@given(macs, ipv4)
+def test_an_arp_probe_is_what_scapy_builds(mac: bytes, address: IPv4Address) -> None:
+    probe = ARP(op="who-has", hwsrc=text(mac), psrc="0.0.0.0", hwdst="00:00:00:00:00:00", pdst=str(address))
+    assert frames_for(TEMPLATES, mac, address).probe() == bytes(Ether(src=text(mac), dst=BROADCAST) / probe)
+
+
+@given(macs, ipv6)
+def test_duplicate_detection_is_what_scapy_builds(mac: bytes, address: IPv6Address) -> None:
+    group = solicited_node_group(address)
+    ethernet = Ether(src=text(mac), dst=text(b"\x33\x33" + group.packed[12:]))
+    built = ethernet / IPv6(src="::", dst=str(group), hlim=255) / ICMPv6ND_NS(tgt=str(address))
+    assert frames_for(TEMPLATES, mac, address).probe() == bytes(built)
 
 
 @given(macs, macs, ipv4, ipv4)
@@ -115,6 +199,7 @@ def test_arp_frames_are_what_scapy_builds(mac: bytes, asker: bytes, address: IPv
 def test_advertisements_are_what_scapy_builds(
     mac: bytes, asker: bytes, address: IPv6Address, sender: IPv6Address
 ) -> None:
+    """D24: the override flag is set, also in answers, and the target's MAC is always named."""
     frames = frames_for(TEMPLATES, mac, address)
 
     def advertisement(to_mac: str, destination: str, solicited: int) -> bytes:
@@ -125,6 +210,7 @@ def test_advertisements_are_what_scapy_builds(
     to_everybody = advertisement(ALL_NODES_MAC, ALL_NODES, 0)
     assert frames.answer(Question(address.packed, asker, sender.packed)) == advertisement(text(asker), str(sender), 1)
     assert frames.answer(Question(address.packed, asker, bytes(16))) == to_everybody
+    assert frames.news(Question(address.packed, asker, sender.packed)) == advertisement(text(asker), str(sender), 0)
     assert frames.gratuitous() == (to_everybody,)
 
 

@@ -9,9 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from baremetal_lb.addresses import Address, Family
 from baremetal_lb.l2.gratuitous import GAPS_SECONDS
 from baremetal_lb.l2.interfaces import Interface
-from baremetal_lb.l2.packets import MalformedPacket, solicited_node_group
+from baremetal_lb.l2.packets import MalformedPacket, Question, parse_heard, solicited_node_group
 from baremetal_lb.l2.responder import (
-    Announcement,
     Effect,
     JoinGroup,
     LeaveGroup,
@@ -19,6 +18,7 @@ from baremetal_lb.l2.responder import (
     Responder,
     SendFrame,
 )
+from baremetal_lb.l2.segment import Announce, Began, Ended, StopAnnouncing, TakeoverEffect, Wish
 from baremetal_lb.l2.templates import build_templates
 
 TEMPLATES = build_templates()
@@ -27,7 +27,7 @@ ADDRESSES: list[Address] = [
 ]
 NAMES = ["eth0", "eth1", "veth0"]
 
-announcements = st.builds(Announcement, st.frozensets(st.sampled_from(NAMES), max_size=2))
+wishes = st.builds(Wish, st.frozensets(st.sampled_from(NAMES), max_size=2))
 interfaces = st.builds(
     Interface,
     index=st.integers(1, 3),
@@ -42,21 +42,40 @@ class ResponderHistories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.responder = Responder(TEMPLATES)
-        self.desired: dict[Address, Announcement] = {}
+        self.wishes: dict[Address, Wish] = {}
+        self.held: set[Address] = set()
+        self.quiet: set[Address] = set()
         self.interfaces: dict[int, Interface] = {}
         self.heard: dict[tuple[int, Family], frozenset[bytes]] = {}
         self.joined: set[tuple[int, object]] = set()
         self.now = 0.0
 
-    @rule(desired=st.dictionaries(st.sampled_from(ADDRESSES), announcements))
-    def want(self, desired: dict[Address, Announcement]) -> None:
-        self.desired = desired
-        self.perform(self.responder.set_desired(desired, self.now))
+    @rule(wished=st.dictionaries(st.sampled_from(ADDRESSES), wishes), choices=st.data())
+    def want(self, wished: dict[Address, Wish], choices: st.DataObject) -> None:
+        self.wishes = wished
+        steps = self.choose_steps(choices)
+        self.perform(self.responder.set_wishes(wished, steps, self.now))
 
-    @rule(present=st.lists(interfaces, max_size=3, unique_by=lambda one: one.index))
-    def plug(self, present: list[Interface]) -> None:
+    @rule(present=st.lists(interfaces, max_size=3, unique_by=lambda one: one.index), choices=st.data())
+    def plug(self, present: list[Interface], choices: st.DataObject) -> None:
         self.interfaces = {one.index: one for one in present}
-        self.perform(self.responder.interfaces_changed(self.interfaces, self.now))
+        steps = self.choose_steps(choices)
+        self.perform(self.responder.interfaces_changed(self.interfaces, steps, self.now))
+
+    @rule(choices=st.data())
+    def hold(self, choices: st.DataObject) -> None:
+        self.perform(self.responder.do(self.choose_steps(choices), self.now))
+
+    def choose_steps(self, choices: st.DataObject) -> list[TakeoverEffect]:
+        """Let some be held that are wished, and no others."""
+        held = choices.draw(st.sets(st.sampled_from(sorted(self.wishes, key=str)))) if self.wishes else set()
+        ended = [Ended(one) for one in self.held - held]
+        begun = [Began(one) for one in held - self.held]
+        quiet = choices.draw(st.sets(st.sampled_from(sorted(held, key=str)))) if held else set()
+        hushed = [StopAnnouncing(one) for one in quiet]
+        again = [Announce(one) for one in held - quiet]
+        self.held, self.quiet = held, quiet
+        return [*ended, *begun, *hushed, *again]
 
     @rule()
     def tell_again(self) -> None:
@@ -65,9 +84,11 @@ class ResponderHistories(RuleBasedStateMachine):
     @rule(index=st.integers(1, 4), frame=st.binary(max_size=90))
     def hear(self, index: int, frame: bytes) -> None:
         try:
-            assert self.responder.frame_received(index, frame) == []
+            heard = parse_heard(frame)
         except MalformedPacket:
             return
+        if isinstance(heard, Question):
+            self.responder.answer(index, frame, heard)
 
     @rule(seconds=st.floats(0, 3))
     def wait(self, seconds: float) -> None:
@@ -83,9 +104,11 @@ class ResponderHistories(RuleBasedStateMachine):
         product = {
             (index, address)
             for index, interface in self.interfaces.items()
-            for address, announcement in self.desired.items()
-            if announcement.covers(interface)
+            for address, wish in self.wishes.items()
+            if wish.covers(interface)
         }
+        held = {(one.interface_index, one.address) for one in self.responder.holdings()}
+        assert held == {(index, address) for index, address in product if address in self.held}
         heard = {(index, target) for (index, _), targets in self.heard.items() for target in targets}
         assert heard == {(index, address.packed) for index, address in product}
         wanted = {(index, solicited_node_group(one)) for index, one in product if one.version == 6}
@@ -100,7 +123,7 @@ class ResponderHistories(RuleBasedStateMachine):
         self.wait(sum(GAPS_SECONDS) + 1)
         assert self.responder.next_deadline() is None
         for holding in self.responder.holdings():
-            assert holding.announcements >= len(GAPS_SECONDS)
+            assert holding.announcements >= len(GAPS_SECONDS) or holding.address in self.quiet
 
     def sent_from(self, index: int, frame: bytes) -> bool:
         return index in self.interfaces and frame[6:12] == self.interfaces[index].mac

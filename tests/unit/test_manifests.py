@@ -12,7 +12,8 @@ import yaml
 from baremetal_lb.admission.review import REVIEWS
 from baremetal_lb.api.annotations import Annotation
 from baremetal_lb.controller.certificate_keeper import CONFIGURATION_PATH, SECRET_PATH, SERVER_NAME
-from baremetal_lb.settings import CONTROLLER_PORT, SPEAKER_PORT, SYSTEM_NAMESPACE, WEBHOOK_PORT
+from baremetal_lb.settings import BEAT_PORT, CONTROLLER_PORT, SPEAKER_PORT, SYSTEM_NAMESPACE, WEBHOOK_PORT
+from baremetal_lb.speaker.beat_keys import SECRET
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -90,7 +91,9 @@ def test_a_process_has_its_own_service_account(process: str) -> None:
     [
         pytest.param("controller", {"drop": ["ALL"]}, id="the controller has no capability"),
         pytest.param(
-            "speaker", {"drop": ["ALL"], "add": ["NET_RAW"]}, id="the speaker has raw sockets and nothing else"
+            "speaker",
+            {"drop": ["ALL"], "add": ["NET_RAW", "SYS_NICE"]},
+            id="the speaker has raw sockets and urgent beats, and nothing else",
         ),
     ],
 )
@@ -142,6 +145,14 @@ def test_what_the_controller_fills_in_is_not_in_the_manifests() -> None:
     assert "data" not in find("Secret", "controller-webhook")
 
 
+def test_what_the_speakers_fill_in_is_not_in_the_manifests() -> None:
+    assert not {"data", "stringData"} & find("Secret", SECRET).keys()
+
+
+def test_the_beats_are_where_a_firewall_is_told_that_they_are() -> None:
+    assert {"name": "beats", "containerPort": BEAT_PORT, "protocol": "UDP"} in container("speaker")["ports"]
+
+
 def test_every_annotation_by_which_a_service_asks_makes_it_known_to_the_webhook() -> None:
     (services,) = (one for one in webhooks() if one["name"].startswith("services."))
     named = set(re.findall(r"'([\w.-]+/[\w.-]+)'", services["matchConditions"][1]["expression"]))
@@ -161,7 +172,7 @@ def test_the_webhook_is_where_the_controller_serves_it() -> None:
         assert (asked["name"], asked["namespace"]) == (service["metadata"]["name"], SYSTEM_NAMESPACE)
 
 
-def test_the_controller_may_touch_its_own_secret_and_configuration_only() -> None:
+def test_each_process_may_touch_its_own_secret_and_configuration_only() -> None:
     rules = [rule for one in ALL if one["kind"] in {"Role", "ClusterRole"} for rule in one["rules"]]
     named = {
         (resource, *rule.get("resourceNames", ()))
@@ -171,5 +182,6 @@ def test_the_controller_may_touch_its_own_secret_and_configuration_only() -> Non
     }
     assert named == {
         ("secrets", SECRET_PATH.rpartition("/")[2]),
+        ("secrets", SECRET),
         ("validatingwebhookconfigurations", CONFIGURATION_PATH.rpartition("/")[2]),
     }

@@ -11,8 +11,9 @@ from baremetal_lb.addresses import Address, Family
 from baremetal_lb.allocator.allocate import Allocation, Outcome
 from baremetal_lb.allocator.ledger import Usage
 from baremetal_lb.allocator.request import Refusal
+from baremetal_lb.api.pool import QuarantinedAddress
 from baremetal_lb.cluster.service import ServiceKey, ServiceView, parse_service
-from baremetal_lb.config.model import Claim
+from baremetal_lb.config.model import Claim, ConflictingHost
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.reasons import Reason
 from baremetal_lb.status import (
@@ -23,6 +24,7 @@ from baremetal_lb.status import (
     resource_status,
     says_something_new,
     service_patch,
+    timestamp,
 )
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -85,6 +87,34 @@ def test_an_allocation_is_written_in_the_order_of_its_families() -> None:
             "conditions": [THEIRS, ours(ASSIGNED, lastTransitionTime="2026-11-23T12:00:00Z")],
         },
     }
+
+
+ANNOUNCED = {"type": "baremetal-lb.io/Announced", "status": "True", "reason": "Announced", "message": "by node1"}
+
+
+def types_left(service: ServiceView, outcome: Outcome | None) -> list[str]:
+    patch = service_patch(service, outcome, NOW)
+    assert patch is not None
+    return [one["type"] for one in patch["status"]["conditions"]]
+
+
+def test_what_speakers_say_stays_while_there_is_an_address() -> None:
+    told = view(ANNOUNCED, ours(ASSIGNED), ingress=BOTH)
+    assert service_patch(told, ASSIGNED, NOW) is None
+    assert types_left(told, replace(ASSIGNED, message="other words")) == [ANNOUNCED["type"], ours(ASSIGNED)["type"]]
+
+
+def test_what_speakers_said_goes_with_the_address() -> None:
+    assert types_left(view(ANNOUNCED, ours(ASSIGNED), ingress=BOTH), REFUSED) == [ours(REFUSED)["type"]]
+
+
+@pytest.mark.parametrize(
+    "outcome", [None, Allocation((), Reason.FOREIGN_ADDRESS, "left")], ids=["not ours", "another controller's"]
+)
+def test_what_speakers_said_is_taken_back_also_where_it_came_too_late(outcome: Outcome | None) -> None:
+    """Speakers see only Services of type LoadBalancer; their last word may arrive after ours."""
+    assert types_left(view(THEIRS, ANNOUNCED, ours(ASSIGNED)), outcome) == [THEIRS["type"]]
+    assert types_left(view(THEIRS, ANNOUNCED), outcome) == [THEIRS["type"]]
 
 
 FOUR, SIX = ip_address("192.0.2.1"), ip_address("2001:db8::1")
@@ -292,6 +322,38 @@ def test_an_overlap_with_the_cluster_is_a_condition_of_its_own(
     assert (first["status"], first["reason"]) == ready
     assert "nodes" not in first["message"]
     assert {**warning} == {"type": "OverlapsCluster", "status": "True", "reason": "OverlapsCluster", "message": "nodes"}
+
+
+HOST = ConflictingHost("02:00:00:00:00:99", "eth0", "n1")
+
+
+def test_foreign_hosts_are_a_condition_of_its_own_that_names_a_few() -> None:
+    conflicts = {ip_address("192.0.2.0") + number: HOST for number in range(3)} | {ip_address("2001:db8::"): HOST}
+
+    ready, warning = pool_conditions((), {}, is_deleting=False, conflicts=conflicts)
+
+    assert ready["status"] == "True"
+    assert (warning["type"], warning["status"], warning["reason"]) == ("AddressConflict", "True", "AddressConflict")
+    assert warning["message"].startswith("the host 02:00:00:00:00:99 (on eth0 of node n1) uses 192.0.2.0; the host")
+    assert warning["message"].endswith(" uses 192.0.2.2; and 1 more")
+
+
+@pytest.mark.parametrize("text", ["192.0.2.10", "2001:db8::10"])
+def test_the_quarantine_is_written_when_it_changes_and_taken_away(text: str) -> None:
+    host = {"address": text, "mac": HOST.mac, "node": HOST.node, "interface": HOST.interface}
+    entry = QuarantinedAddress.model_validate(host)
+    begun = resource_status(resource(), (), {}, NOW, [entry])
+    assert begun is not None
+    assert begun["status"] == {"quarantined": [host]}
+
+    shown = resource(**begun["status"])
+    assert resource_status(shown, (), {}, NOW, [entry]) is None
+    ending = resource_status(shown, (), {}, NOW, [entry.model_copy(update={"until": NOW})])
+    assert ending is not None
+    assert ending["status"]["quarantined"] == [{**host, "until": timestamp(NOW)}]
+    over = resource_status(shown, (), {}, NOW)
+    assert over is not None
+    assert over["status"] == {"quarantined": []}
 
 
 def test_a_warning_goes_when_it_is_over_and_what_others_said_stays() -> None:

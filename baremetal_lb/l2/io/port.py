@@ -1,23 +1,24 @@
 """The sockets of one interface on which we hold something.
 
 There is one for each protocol (ETH_P_ARP, ETH_P_IPV6) rather than one that taps everything, so that no other frame of
-the node, and none that it sends, is ever copied for us. And each interface has its own, so that a flood on one segment
-fills only that segment's buffers, and no interface is heard that holds nothing. A filter in the kernel passes only
-questions for our addresses.
+the node, and none that it sends, is ever copied for us. Pings have their own. And each interface has its own, so that
+a flood on one segment fills only that segment's buffers, and no interface is heard that holds nothing. A filter in
+the kernel passes only what concerns our addresses.
 """
 
 import asyncio
 import ctypes
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 import structlog
 
 from baremetal_lb.addresses import Family
-from baremetal_lb.l2.filter import question_filter
+from baremetal_lb.l2.filter import ping_filter, segment_filter
 
 GROUPS_PER_SOCKET = 200
 """The kernel counts memberships against a socket's option memory (20 KB by default on older kernels)."""
@@ -25,43 +26,54 @@ GROUPS_PER_SOCKET = 200
 _RECEIVE_BUFFER = 1 << 20
 _ATTACH_FILTER = 26
 _ETHERTYPES = {Family.IPV4: 0x0806, Family.IPV6: 0x86DD}
+_PING_ETHERTYPES = {Family.IPV4: 0x0800, Family.IPV6: 0x86DD}
+
+OnReadable = Callable[[socket.socket], None]
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """One kind of frames that are heard: their protocols, their filter, and what is called when there are some."""
+
+    ethertypes: Mapping[Family, int]
+    program: Callable[[Family, Collection[bytes], int], bytes]
+    on_readable: OnReadable
+    sockets: dict[Family, socket.socket] = field(default_factory=dict)
 
 
 class Port:
     """The sockets of one interface."""
 
     def __init__(
-        self, index: int, loop: asyncio.AbstractEventLoop, on_readable: Callable[[socket.socket], None]
+        self, index: int, loop: asyncio.AbstractEventLoop, *, on_frames: OnReadable, on_pings: OnReadable
     ) -> None:
         self._index = index
         self._loop = loop
-        self._on_readable = on_readable
-        self._sockets: dict[Family, socket.socket] = {}
+        self._frames = _Hearing(_ETHERTYPES, segment_filter, on_frames)
+        self._pings = _Hearing(_PING_ETHERTYPES, ping_filter, on_pings)
         self._memberships: list[tuple[socket.socket, set[IPv6Address]]] = []
 
     @property
     def is_listening(self) -> bool:
         """Whether anything is heard here."""
-        return bool(self._sockets)
+        return bool(self._frames.sockets)
 
     def listen(self, family: Family, targets: frozenset[bytes]) -> None:
-        """Hear questions for these targets only; raise OSError if the interface is gone."""
-        if not targets:
-            self._close(family)
-            return
-        program = question_filter(family, targets)
-        if family in self._sockets:
-            _attach_filter(self._sockets[family], program)
-            return
-        opened = _open_packet_socket(self._index, _ETHERTYPES[family], program)
-        self._sockets[family] = opened
-        self._loop.add_reader(opened, self._on_readable, opened)
+        """Hear only what is asked and claimed of these targets; raise OSError if the interface is gone."""
+        self._hear(self._frames, family, targets)
+
+    def listen_for_pings(self, family: Family, targets: frozenset[bytes]) -> None:
+        """Hear only pings of these targets; raise OSError if the interface is gone.
+
+        Where there are targets, the kernel shows the filter every IP packet that arrives here.
+        """
+        self._hear(self._pings, family, targets)
 
     def send(self, frame: bytes) -> None:
         """Send on any of the sockets: they differ only in what they hear."""
-        next(iter(self._sockets.values())).send(frame)
+        next(iter(self._frames.sockets.values())).send(frame)
 
     def join(self, group: IPv6Address) -> None:
         """Let the kernel join, so that switches that snoop MLD learn of it too."""
@@ -84,14 +96,27 @@ class Port:
 
     def close(self) -> None:
         """Stop listening and leave all groups."""
-        for family in list(self._sockets):
-            self._close(family)
+        for hearing in (self._frames, self._pings):
+            for family in Family:
+                self._close(hearing, family)
         for members, _ in self._memberships:
             members.close()
         self._memberships.clear()
 
-    def _close(self, family: Family) -> None:
-        closing = self._sockets.pop(family, None)
+    def _hear(self, hearing: _Hearing, family: Family, targets: frozenset[bytes]) -> None:
+        if not targets:
+            self._close(hearing, family)
+            return
+        program = hearing.program(family, targets, self._index)
+        if family in hearing.sockets:
+            _attach_filter(hearing.sockets[family], program)
+            return
+        opened = _open_packet_socket(self._index, hearing.ethertypes[family], program)
+        hearing.sockets[family] = opened
+        self._loop.add_reader(opened, hearing.on_readable, opened)
+
+    def _close(self, hearing: _Hearing, family: Family) -> None:
+        closing = hearing.sockets.pop(family, None)
         if closing is not None:
             self._loop.remove_reader(closing)
             closing.close()

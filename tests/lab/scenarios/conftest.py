@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from baremetal_lb.lab import objects
+from baremetal_lb.lab.bringup import is_ready
 from baremetal_lb.lab.lab import PRODUCT_NAMESPACE, Lab
-from baremetal_lb.lab.objects import Object
 from baremetal_lb.lab.probes import Vantage
 from baremetal_lb.lab.sandbox import Sandbox
+from baremetal_lb.lab.stage import Stage, set_stage
 from baremetal_lb.lab.waiting import wait_for
 
 HEALTHY_WITHIN_SECONDS = 60.0
@@ -22,6 +23,13 @@ CONTROLLERS = 2
 WEBHOOK_CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/baremetal-lb"
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def stage(lab: Lab, healthy_afterwards: Sandbox) -> Stage:
+    """An address of each family that node1 holds, any node may announce, and a Pod on node3 serves."""
+    announcers = [node.name for node in lab.topology.nodes]
+    return set_stage(lab, healthy_afterwards, {"app": "echo", "on": announcers[-1]}, announcers)
 
 
 @pytest.fixture
@@ -59,12 +67,7 @@ def _incomplete(lab: Lab) -> list[str]:
     nodes = lab.get_json("/api/v1/nodes")["items"]
     pods = lab.get_json(f"/api/v1/namespaces/{PRODUCT_NAMESPACE}/pods")["items"]
     missing = [] if len(pods) == len(nodes) + CONTROLLERS else [f"{len(pods)} Pods"]
-    return missing + [one["metadata"]["name"] for one in (*nodes, *pods) if not _is_ready(one)]
-
-
-def _is_ready(node_or_pod: Object) -> bool:
-    conditions = node_or_pod["status"].get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return missing + [one["metadata"]["name"] for one in (*nodes, *pods) if not is_ready(one)]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What users get wrong: each fault is told where they look, and harms nobody else."""
 
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -9,7 +8,6 @@ from baremetal_lb.addresses import Family
 from baremetal_lb.lab import objects
 from baremetal_lb.lab.api import RequestError
 from baremetal_lb.lab.lab import Lab
-from baremetal_lb.lab.objects import Object
 from baremetal_lb.lab.probes import Vantage
 from baremetal_lb.lab.sandbox import Sandbox, ServiceHandle
 from baremetal_lb.lab.waiting import wait_for
@@ -132,7 +130,7 @@ def test_the_newer_of_two_pools_that_overlap_is_told_so(
     """The older one works on; the newer one works when the overlap is gone."""
     newer = sandbox.name("newer")
     sandbox.create(objects.pool(newer, sandbox.block.ranges(2)))
-    condition = _ready(sandbox, "IPAddressPool", newer, "Conflict")
+    condition = sandbox.judged("IPAddressPool", newer, "Conflict")
     assert condition["status"] == "False"
     assert sandbox.name("pool") in condition["message"]
     assert "Conflict" in lab.kubectl("describe", "ipaddresspool", newer)
@@ -140,7 +138,7 @@ def test_the_newer_of_two_pools_that_overlap_is_told_so(
     assert_unharmed(bystander, client)
     apart = {"spec": {"addresses": ["198.51.100.0/28", "2001:db8:100::/124"]}}
     sandbox.patch("IPAddressPool", newer, apart)
-    _ready(sandbox, "IPAddressPool", newer, "Valid")
+    sandbox.judged("IPAddressPool", newer, "Valid")
 
 
 def test_an_advertisement_of_an_unknown_pool_is_told_so(
@@ -149,7 +147,7 @@ def test_an_advertisement_of_an_unknown_pool_is_told_so(
     """What it says of pools that are there counts."""
     name = sandbox.name("mistaken")
     sandbox.create(objects.advertisement(name, [sandbox.name("pool"), "atlantis"]))
-    assert "atlantis" in _ready(sandbox, "L2Advertisement", name, "UnknownPool")["message"]
+    assert "atlantis" in sandbox.judged("L2Advertisement", name, "UnknownPool")["message"]
     assert "UnknownPool" in lab.kubectl("describe", "l2advertisement", name)
     sandbox.delete("L2Advertisement", sandbox.name("pool"))
     assert_unharmed(bystander, client)
@@ -167,7 +165,7 @@ class TestAPoolDeletedWhileUsed:
         lab.kubectl("delete", "ipaddresspool", pool, "--wait=false")
         late = sandbox.request_service("late", ECHO)
         late.refused("PoolBeingDeleted")
-        assert _ready(sandbox, "IPAddressPool", pool, "PoolBeingDeleted")["message"]
+        assert sandbox.judged("IPAddressPool", pool, "PoolBeingDeleted")["message"]
         assert_unharmed(web, client)
         assert "PoolBeingDeleted" in lab.kubectl("describe", "ipaddresspool", pool)
         web.delete()
@@ -175,7 +173,7 @@ class TestAPoolDeletedWhileUsed:
 
     def test_an_unused_one_goes_at_once(self, sandbox: Sandbox, lab: Lab) -> None:
         pool = sandbox.offer()
-        _ready(sandbox, "IPAddressPool", pool, "Valid")
+        sandbox.judged("IPAddressPool", pool, "Valid")
         lab.kubectl("delete", "ipaddresspool", pool, "--timeout=10s")
         assert not sandbox.exists("IPAddressPool", pool)
 
@@ -187,11 +185,3 @@ class TestAPoolDeletedWhileUsed:
         wait_for("the user is told", partial(bystander.events, "AddressKept"))
         assert bystander.addresses() == before
         assert sandbox.request_service("next", ECHO).assigned() == (sandbox.block.ipv4(3), sandbox.block.ipv6(3))
-
-
-def _ready(sandbox: Sandbox, kind: str, name: str, reason: str) -> Object:
-    def condition() -> Object:
-        conditions: list[Any] = sandbox.read(kind, name).get("status", {}).get("conditions", [])
-        return next((one for one in conditions if one["type"] == "Ready"), {})
-
-    return wait_for(f"{kind} {name} is {reason}", condition, lambda seen: seen.get("reason") == reason)

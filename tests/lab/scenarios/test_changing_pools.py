@@ -11,7 +11,7 @@ from baremetal_lb.addresses import Address, parse_address
 from baremetal_lb.lab import objects
 from baremetal_lb.lab.lab import PRODUCT_NAMESPACE, Lab
 from baremetal_lb.lab.probes import Vantage
-from baremetal_lb.lab.sandbox import Sandbox, ServiceHandle, addresses_of
+from baremetal_lb.lab.sandbox import ASSIGNED_CONDITION, Sandbox, ServiceHandle, addresses_of
 from baremetal_lb.lab.waiting import stays, wait_for
 from baremetal_lb.settings import CONTROLLER_PORT, ControllerSettings
 
@@ -47,7 +47,8 @@ class Crowd:
         wait_for(f"the crowd has its addresses from {pools}", self._pools, lambda seen: seen == pools)
 
     def _reasons(self) -> Mapping[str, int]:
-        return _count(condition["reason"] for one in self._listed() for condition in one["status"]["conditions"])
+        conditions = (condition for one in self._listed() for condition in one["status"]["conditions"])
+        return _count(one["reason"] for one in conditions if one["type"] == ASSIGNED_CONDITION)
 
     def _pools(self) -> Mapping[str, int]:
         return _count(one["metadata"]["annotations"][FROM_POOL] for one in self._listed())

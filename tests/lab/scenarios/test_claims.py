@@ -7,24 +7,10 @@ import pytest
 from baremetal_lb.addresses import Address
 from baremetal_lb.lab import objects
 from baremetal_lb.lab.lab import Lab
-from baremetal_lb.lab.objects import Object
 from baremetal_lb.lab.sandbox import Sandbox
 from baremetal_lb.lab.waiting import wait_for
 
 ECHO = {"app": "echo"}
-
-
-def condition(sandbox: Sandbox, kind: str, name: str, aspect: str = "Ready") -> Object:
-    conditions = sandbox.read(kind, name).get("status", {}).get("conditions", [])
-    return next((one for one in conditions if one["type"] == aspect), {})
-
-
-def becomes(sandbox: Sandbox, claim: str, reason: str) -> Object:
-    return wait_for(
-        f"claim {claim} is {reason}",
-        partial(condition, sandbox, "IPAddressClaim", claim),
-        lambda seen: seen.get("reason") == reason,
-    )
 
 
 def make_claim(sandbox: Sandbox, word: str, *addresses: Address, service: str = "") -> str:
@@ -38,7 +24,7 @@ def test_a_service_gets_what_was_kept_for_it_before_it_existed(sandbox: Sandbox)
     """Of both families, without asking; another that comes first gets other addresses."""
     ipv4, ipv6 = sandbox.block.ipv4(0), sandbox.block.ipv6(0)
     name = make_claim(sandbox, "for-shop", ipv4, ipv6, service="shop")
-    becomes(sandbox, name, "Reserved")
+    sandbox.judged("IPAddressClaim", name, "Reserved")
     sandbox.offer()
 
     other = sandbox.request_service("other", ECHO)
@@ -46,9 +32,9 @@ def test_a_service_gets_what_was_kept_for_it_before_it_existed(sandbox: Sandbox)
     shop = sandbox.request_service("shop", ECHO)
     assert set(shop.assigned()) == {ipv4, ipv6}
 
-    becomes(sandbox, name, "Bound")
+    sandbox.judged("IPAddressClaim", name, "Bound")
     shop.delete()
-    becomes(sandbox, name, "Reserved")
+    sandbox.judged("IPAddressClaim", name, "Reserved")
 
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
@@ -56,7 +42,7 @@ def test_nobody_gets_what_is_kept_for_something_outside(sandbox: Sandbox, family
     """Not by asking for it, and not as the last address of the pool, until the claim is gone."""
     kept = sandbox.block.ipv4(0) if family == "IPv4" else sandbox.block.ipv6(0)
     name = make_claim(sandbox, "printer", kept)
-    becomes(sandbox, name, "Reserved")
+    sandbox.judged("IPAddressClaim", name, "Reserved")
     pool = sandbox.offer(1)
 
     asking = {"baremetal-lb.io/addresses": str(kept)}
@@ -79,19 +65,19 @@ def test_a_claim_waits_for_the_address_that_another_holds(sandbox: Sandbox) -> N
     holder = sandbox.request_service("holder", ECHO)
     taken = holder.assigned()[0]
     name = make_claim(sandbox, "for-shop", taken, service="shop")
-    assert holder.name in becomes(sandbox, name, "HeldByAnother")["message"]
+    assert holder.name in sandbox.judged("IPAddressClaim", name, "HeldByAnother")["message"]
 
     holder.delete()
-    becomes(sandbox, name, "Reserved")
+    sandbox.judged("IPAddressClaim", name, "Reserved")
     assert taken in sandbox.request_service("shop", ECHO).assigned()
 
 
 @pytest.mark.usefixtures("webhook_away")
 def test_of_two_claims_of_one_address_the_older_has_it_until_it_lets_go(sandbox: Sandbox, lab: Lab) -> None:
     older = make_claim(sandbox, "older", sandbox.block.ipv4(0))
-    becomes(sandbox, older, "Reserved")
+    sandbox.judged("IPAddressClaim", older, "Reserved")
     younger = make_claim(sandbox, "younger", sandbox.block.ipv4(0), sandbox.block.ipv6(0))
-    assert older in becomes(sandbox, younger, "Conflict")["message"]
+    assert older in sandbox.judged("IPAddressClaim", younger, "Conflict")["message"]
 
     sandbox.patch("IPAddressClaim", older, {"spec": {"addresses": [str(sandbox.block.ipv4(1))]}})
     lab.kubectl("wait", "--for=condition=Ready", f"ipaddressclaim/{younger}", "--timeout=30s")
@@ -105,9 +91,9 @@ def test_a_pool_with_addresses_of_nodes_is_warned_and_does_not_give_them(sandbox
     ipv4, ipv6 = node.addresses
     pool = sandbox.name("of-nodes")
     sandbox.create(objects.pool(pool, [f"{ipv4}/32", f"{ipv6}/128"], autoAssign=False))
-    warning = wait_for("the pool is warned", partial(condition, sandbox, "IPAddressPool", pool, "OverlapsCluster"))
+    warning = wait_for("the pool is warned", partial(sandbox.condition, "IPAddressPool", pool, "OverlapsCluster"))
     assert node.name in warning["message"]
-    assert condition(sandbox, "IPAddressPool", pool)["status"] == "True"
+    assert sandbox.condition("IPAddressPool", pool)["status"] == "True"
     for family in ("IPv4", "IPv6"):
         named = {"families": (family,), "annotations": {"baremetal-lb.io/pool": pool}}
         sandbox.request_service(f"for-{family.lower()}", ECHO, **named).refused("PoolExhausted")

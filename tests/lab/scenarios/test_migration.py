@@ -24,6 +24,7 @@ from baremetal_lb.lab.api import MERGE_PATCH
 from baremetal_lb.lab.lab import Lab
 from baremetal_lb.lab.objects import Object
 from baremetal_lb.lab.probes import Vantage
+from baremetal_lb.lab.sandbox import ASSIGNED_CONDITION
 from baremetal_lb.lab.waiting import wait_for
 
 ROOT = Path(__file__).parents[3]
@@ -220,9 +221,9 @@ def one_of_ours(nodes: set[str]) -> bool:
 
 
 def reasons(lab: Lab) -> set[str]:
-    """What we say on the Services."""
+    """What the controller says on the Services."""
     conditions = [lab.get_json(objects.path(one))["status"]["conditions"] for one in SERVICES]
-    return {one["reason"] for several in conditions for one in several}
+    return {one["reason"] for several in conditions for one in several if one["type"] == ASSIGNED_CONDITION}
 
 
 def test_every_service_keeps_its_addresses_and_is_served_all_the_time(

@@ -276,7 +276,7 @@ def test_while_no_controller_runs_everything_is_accepted_and_judged_later(
         sandbox.create(objects.pool(newer, sandbox.block.ranges(2)))
     finally:
         _scale(lab, replicas)
-    ready = wait_for("the pool is judged", partial(_condition, sandbox, newer), within=60)
+    ready = wait_for("the pool is judged", partial(sandbox.condition, "IPAddressPool", newer), within=60)
     assert (ready["status"], ready["reason"]) == ("False", "Conflict")
     assert pool in ready["message"]
 
@@ -325,11 +325,6 @@ def _in_use(address: object, sandbox: Sandbox, holder: ServiceHandle) -> str:
         f"AddressInUse: {address} is held by Service {sandbox.namespace}/{holder.name}; ask for another address, free "
         "this one, or let both share it (annotation baremetal-lb.io/sharing-key)"
     )
-
-
-def _condition(sandbox: Sandbox, pool: str) -> Object:
-    conditions = (sandbox.read("IPAddressPool", pool).get("status") or {}).get("conditions", ())
-    return next((one for one in conditions if one["type"] == "Ready"), {})
 
 
 def _deployment(lab: Lab) -> Object:

@@ -145,6 +145,13 @@ class Cluster:
         raw["metadata"]["deletionTimestamp"] = START.isoformat()
         self._store(key_of(name), raw)
 
+    def conflict(self, *numbers: int) -> None:
+        """Let a foreign host use just these addresses, and every pool with the policy for it quarantine them."""
+        host = {"mac": "02:00:00:00:00:99", "node": "n1", "interface": "eth0"}
+        for raw in self.pools.values():
+            raw["status"] = {"quarantined": [{"address": text, **host} for text in self.addresses(*numbers)]}
+        self.configure()
+
     def configure(self) -> None:
         self.assigner.set_config(self._config())
 

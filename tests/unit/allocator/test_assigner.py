@@ -320,6 +320,16 @@ def test_a_change_of_type_sets_the_address_free(cluster: "Cluster", of_service: 
     assert ServiceKey("shop", "web") not in cluster.assigner.entries
 
 
+def test_what_a_speaker_says_too_late_is_taken_back(cluster: "Cluster") -> None:
+    """Speakers do not see a Service any more that is of another type."""
+    cluster.service("web", type="ClusterIP")
+    cluster.settle()
+    cluster.store_status("web", {"conditions": [{"type": "baremetal-lb.io/Announced", "status": "True"}]})
+    cluster.settle()
+    assert cluster.services[ServiceKey("shop", "web")]["status"]["conditions"] == []
+    assert ServiceKey("shop", "web") not in cluster.assigner.entries
+
+
 def test_a_service_keeps_its_address_when_the_pools_of_its_class_go(cluster: "Cluster") -> None:
     """[B2] It stays ours by its condition; one that merely waited is no longer ours, and what we said is taken back."""
     cluster.pool("gold", 0, 0, loadBalancerClasses=[X])

@@ -1,5 +1,6 @@
 """Who holds which address, how much is left, and what is the lowest free one: also against a brute-force model."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -11,7 +12,7 @@ from baremetal_lb.allocator.ledger import Ledger, Usage
 from baremetal_lb.allocator.sharing import Sharing
 from baremetal_lb.api.pool import AllocationOrder
 from baremetal_lb.cluster.service import Port, ServiceKey
-from baremetal_lb.config.model import Claim, Config, Pool
+from baremetal_lb.config.model import Claim, Config, ConflictingHost, Pool
 
 V4, V6 = Family.IPV4, Family.IPV6
 WEB, OTHER = ServiceKey("shop", "web"), ServiceKey("shop", "other")
@@ -108,6 +109,27 @@ def test_what_is_reserved_is_neither_free_nor_counted_twice(text: str, family: F
     assert made.usage(gold, family) == Usage(4, 1, 0, 3)
     made.hold(WEB, [])
     assert made.usage(gold, family) == Usage(4, 0, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "family"), [pytest.param("192.0.2.1", V4, id="IPv4"), pytest.param("2001:db8::1", V6, id="IPv6")]
+)
+def test_what_is_in_quarantine_is_neither_free_nor_counted_twice(text: str, family: Family) -> None:
+    address, host = ip_address(text), ConflictingHost("02:00:00:00:00:99", "eth0", "n1")
+    plain = pool("192.0.2.0/30", "2001:db8::/126")
+    gold = replace(plain, quarantined={address: host})
+    made = ledger(gold)
+    assert made.usage(gold, family) == Usage(4, 0, 0, 3, quarantined=1)
+    assert made.foreign_host(address) == host
+
+    made.hold(WEB, [address])
+    assert made.usage(gold, family) == Usage(4, 1, 0, 3)
+    made.hold(WEB, [])
+    assert made.usage(gold, family) == Usage(4, 0, 0, 3, quarantined=1)
+    made.configure(Config((gold,), claims=(Claim("kept", (address,)),)))
+    assert made.usage(gold, family) == Usage(4, 0, 1, 3)
+    made.configure(Config((plain,)))
+    assert made.usage(plain, family) == Usage(4, 0, 0, 4)
 
 
 MAIL = ServiceKey("mail", "web")

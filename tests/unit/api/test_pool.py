@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from baremetal_lb.api.base import InvalidResourceError
-from baremetal_lb.api.pool import AllocationOrder, IPAddressPool, IPAddressPoolSpec, ReclaimPolicy
+from baremetal_lb.api.pool import AllocationOrder, ConflictPolicy, IPAddressPool, IPAddressPoolSpec, ReclaimPolicy
 
 GOLD = {"matchLabels": {"tier": "gold"}}
 
@@ -24,6 +24,7 @@ def test_a_pool_that_says_nothing_is_for_everyone() -> None:
     spec = read()
     assert spec.excluded_addresses == ()
     assert (spec.allocation, spec.reclaim_policy) == (AllocationOrder.SEQUENTIAL, ReclaimPolicy.RETAIN)
+    assert spec.conflict_policy is ConflictPolicy.DEFEND
     assert (spec.avoid_network_and_broadcast, spec.load_balancer_classes, spec.service_allocation) == (False, (), None)
 
 
@@ -33,6 +34,7 @@ def test_every_field_has_the_name_that_users_write() -> None:
         avoidNetworkAndBroadcast=True,
         allocation="Sticky",
         reclaimPolicy="Reassign",
+        conflictPolicy="Quarantine",
         loadBalancerClasses=["example.com/fast", "plain"],
         serviceAllocation={
             "priority": 7,
@@ -45,6 +47,7 @@ def test_every_field_has_the_name_that_users_write() -> None:
     )
     assert [str(entry.block) for entry in spec.excluded_addresses] == ["192.0.2.1/32", "2001:db8::1-2001:db8::9"]
     assert (spec.allocation, spec.reclaim_policy) == (AllocationOrder.STICKY, ReclaimPolicy.REASSIGN)
+    assert spec.conflict_policy is ConflictPolicy.QUARANTINE
     assert spec.avoid_network_and_broadcast is True
     assert spec.load_balancer_classes == ("example.com/fast", "plain")
     rules = spec.service_allocation
@@ -123,6 +126,11 @@ def test_an_exclusive_pool_says_for_whom_it_is(rules: dict[str, Any]) -> None:
             {"reclaimPolicy": "Delete"},
             "spec.reclaimPolicy: Input should be 'Retain' or 'Reassign'",
             id="no such policy",
+        ),
+        pytest.param(
+            {"conflictPolicy": "Fight"},
+            "spec.conflictPolicy: Input should be 'Defend', 'Quarantine' or 'Yield'",
+            id="no such policy for conflicts",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from baremetal_lb.cli import cluster
+from baremetal_lb.cli import announcing, cluster
 from baremetal_lb.cli.main import app
 from baremetal_lb.kube.client import ApiError, KubeClient
 
@@ -16,6 +16,11 @@ SERVICES, NAMESPACES = "/api/v1/services", "/api/v1/namespaces"
 SERVICES_OF_SHOP = f"{NAMESPACES}/shop/services"
 POOLS, CLAIMS = "/apis/baremetal-lb.io/v1/ipaddresspools", "/apis/baremetal-lb.io/v1/ipaddressclaims"
 NODES, SERVICE_CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
+SLICES, LEASES = (
+    "/apis/discovery.k8s.io/v1/endpointslices",
+    "/apis/coordination.k8s.io/v1/namespaces/baremetal-lb-system/leases",
+)
+STATUSES, ADVERTISEMENTS = (f"/apis/baremetal-lb.io/v1/{plural}" for plural in ("speakerstatuses", "l2advertisements"))
 COLUMNS = 80
 
 
@@ -24,27 +29,67 @@ class SimulatedApi(KubeClient):
 
     def __init__(self) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {
-            path: [] for path in (SERVICES, POOLS, CLAIMS, NODES, SERVICE_CIDRS)
+            path: []
+            for path in (SERVICES, POOLS, CLAIMS, NODES, SERVICE_CIDRS, SLICES, LEASES, STATUSES, ADVERTISEMENTS)
         }
         self.namespace: dict[str, Any] = {"metadata": {"name": "shop"}}
         self.objects[NAMESPACES] = [{"metadata": {"name": "bank"}}, self.namespace]
-        self.refused: dict[str, int] = {}
+        self.refused: dict[str, int] = {LEASES: 403}
+        """By default nobody may know who announces what."""
+        self.renewals = 0
 
     async def get(self, path: str, **query: str | int) -> dict[str, Any]:
         if status := self.refused.get(path):
             raise ApiError(status, {403: "Forbidden", 404: "NotFound"}.get(status, "Broken"), f"no {path}")
+        if path == LEASES:
+            self.renewals += 1
         if path == SERVICES_OF_SHOP:
             items = [one for one in self.objects[SERVICES] if one["metadata"]["namespace"] == "shop"]
         else:
-            items = self.objects[path]
+            items = [self.renewed(one) for one in self.objects[path]]
         if selector := query.get("fieldSelector"):
             items = [one for one in items if f"metadata.name={one['metadata']['name']}" == selector]
         start = int(query.get("continue", 0))
         end = min(start + int(query.get("limit", len(items))), len(items))
         return {"metadata": {"continue": str(end)} if end < len(items) else {}, "items": items[start:end]}
 
+    def renewed(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Living speakers renew their Leases between any two looks."""
+        return {**raw, "spec": {**raw["spec"], "renewTime": self.renewals}} if raw.get("alive") else raw
+
     async def close(self) -> None:
         pass
+
+    def add_node(
+        self,
+        name: str,
+        *holds: str,
+        alive: bool = True,
+        not_ready_since: str = "",
+        conflicts: tuple[str, ...] = (),
+        **spec: Any,
+    ) -> None:
+        ready = {"type": "Ready", "status": "False" if not_ready_since else "True"}
+        conditions = [{**ready, "lastTransitionTime": not_ready_since or "2026-01-01T00:00:00Z"}]
+        self.objects[NODES].append({"metadata": {"name": name}, "spec": spec, "status": {"conditions": conditions}})
+        lease = {"holderIdentity": f"{name}/1", "renewTime": 0, "leaseDurationSeconds": 1 if alive else 0}
+        self.objects[LEASES].append({"metadata": {"name": f"speaker-{name}"}, "spec": lease, "alive": alive})
+        status = {
+            "addresses": [{"address": one, "term": 1, "since": "2026-01-01T12:00:00Z"} for one in holds],
+            "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:01"}],
+            "conflicts": [{"address": one, "mac": "02:00:00:00:00:09"} for one in conflicts],
+        }
+        self.objects[STATUSES].append({"metadata": {"name": name}, "status": status})
+
+    def announce(self, service: str, *nodes: str) -> None:
+        """Let everybody see who announces what, everything be announced, and the Service have endpoints."""
+        self.refused.clear()
+        self.objects[ADVERTISEMENTS] = [{"metadata": {"name": "all"}, "spec": {}}]
+        labels = {"kubernetes.io/service-name": service}
+        endpoints = [{"addresses": ["10.244.0.9"], "nodeName": node} for node in nodes]
+        self.objects[SLICES].append(
+            {"metadata": {"name": f"{service}-1", "namespace": "shop", "labels": labels}, "endpoints": endpoints}
+        )
 
     def add_pool(self, name: str, *addresses: str, **spec: Any) -> None:
         self.objects[POOLS].append(
@@ -97,6 +142,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> SimulatedApi:
         return simulated
 
     monkeypatch.setattr(KubeClient, "connect", connect)
+    monkeypatch.setattr(announcing, "LOOK_SECONDS", 0.0)
     return simulated
 
 
@@ -290,6 +336,104 @@ def test_it_fits_into_80_columns(api: SimulatedApi) -> None:
     text = run("shop/web").stdout
     assert max(map(len, text.splitlines())) <= COLUMNS
     assert "NoPoolForFamily" in text
+
+
+@pytest.fixture
+def announced(api: SimulatedApi) -> SimulatedApi:
+    """One Service with an address of each family, of which node2 announces both."""
+    api.add_pool("lan", "192.0.2.0/24", "2001:db8::/112")
+    api.add_service("web", "192.0.2.0", "2001:db8::", ipFamilies=["IPv4", "IPv6"], ipFamilyPolicy="RequireDualStack")
+    api.announce("web", "node1")
+    api.add_node("node1")
+    api.add_node("node2", "192.0.2.0", "2001:db8::")
+    api.add_node("node3")
+    return api
+
+
+@pytest.mark.usefixtures("announced")
+def test_who_announces_each_address_is_told() -> None:
+    """The holder, since when, on what, who follows, and each node's reason."""
+    code, explanation = told()
+    assert (code, explanation["notKnown"]) == (0, [])
+    for one, address in zip(explanation["announcing"], ["192.0.2.0", "2001:db8::"], strict=True):
+        assert set(one.pop("successors")) == {"node1", "node3"}
+        assert one == {
+            "address": address,
+            "announced": True,
+            "reason": "Announced",
+            "holder": "node2",
+            "since": "2026-01-01T12:00:00Z",
+            "interfaces": ["eth0"],
+            "conflict": None,
+            "nodes": [
+                {"node": "node1", "reason": "NotElected"},
+                {"node": "node2", "reason": "Elected"},
+                {"node": "node3", "reason": "NotElected"},
+            ],
+        }
+    text = run("shop/web").stdout
+    assert max(map(len, text.splitlines())) <= COLUMNS
+    assert "2001:db8::: announced by node2" in text
+    assert "> node2 Elected on eth0 since 2026-01-01T12:00:00Z" in squeezed(text)
+    assert "follows as number 1" in text
+
+
+def node_reasons(explanation: dict[str, Any]) -> list[dict[str, str]]:
+    return [{one["node"]: one["reason"] for one in answer["nodes"]} for answer in explanation["announcing"]]
+
+
+def test_every_node_has_its_reason(announced: SimulatedApi) -> None:
+    announced.objects[ADVERTISEMENTS][0]["spec"] = {"cordonedNodes": "Leave"}
+    announced.add_node("node4", alive=False)
+    announced.add_node("node5", unschedulable=True)
+    announced.add_node("node6", not_ready_since="2026-01-01T00:00:00Z")
+    announced.add_node("node7", taints=[{"key": "node.kubernetes.io/out-of-service"}])
+    expected = {
+        "node1": "NotElected",
+        "node2": "Elected",
+        "node3": "NotElected",
+        "node4": "SpeakerNotAlive",
+        "node5": "NodeCordoned",
+        "node6": "NodeNotReady",
+        "node7": "NodeOutOfService",
+    }
+    assert node_reasons(told()[1]) == [expected, expected]
+
+
+def test_why_nobody_announces_is_told_also_by_the_exit_code(announced: SimulatedApi) -> None:
+    announced.objects[SLICES].clear()
+    code, explanation = told()
+    assert code == 1
+    assert [(one["announced"], one["reason"]) for one in explanation["announcing"]] == [(False, "NoEndpoint")] * 2
+    assert "192.0.2.0: not announced (NoEndpoint)" in run("shop/web").stdout
+
+
+def test_a_holder_that_a_foreign_host_keeps_from_announcing(api: SimulatedApi) -> None:
+    api.add_pool("lan", "192.0.2.0/24")
+    api.add_service("web", "192.0.2.0")
+    api.announce("web", "node1")
+    api.add_node("node1", conflicts=("192.0.2.0",))
+    code, explanation = told()
+    assert (code, explanation["announcing"][0]["reason"]) == (1, "AddressConflict")
+    assert "has not begun; the host 02:00:00:00:00:09 uses it" in squeezed(run("shop/web").stdout)
+
+
+def test_a_speaker_that_let_its_lease_go_is_not_waited_for(announced: SimulatedApi) -> None:
+    announced.objects[LEASES][0] = {"metadata": {"name": "speaker-node1"}, "spec": {"leaseDurationSeconds": 3}}
+    assert node_reasons(told()[1])[0]["node1"] == "SpeakerNotAlive"
+
+
+@pytest.mark.parametrize("path", [SLICES, LEASES, STATUSES, ADVERTISEMENTS])
+def test_who_announces_is_told_completely_or_not_at_all(announced: SimulatedApi, path: str) -> None:
+    announced.refused[path] = 403
+    code, explanation = told()
+    assert (code, explanation["announcing"]) == (0, None)
+    assert explanation["notKnown"] == [f"who announces the addresses: no {path}"]
+
+
+def test_a_service_without_an_address_is_announced_by_nobody(announced: SimulatedApi) -> None:
+    announced.add_service("other")
+    assert told("shop/other")[1]["announcing"] == []
 
 
 @pytest.mark.parametrize("name", ["web", "shop/", "/web", "shop/web/x"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from baremetal_lb.addresses import AddressRange
-from baremetal_lb.cluster.node import NodeNetwork, parse_node_network
+from baremetal_lb.cluster.node import NodeNetwork, parse_node, parse_node_network
 
 
 def node(*addresses: tuple[str, str], pod_cidrs: list[str] | None = None) -> dict[str, Any]:
@@ -39,3 +39,47 @@ def test_a_node_has_addresses_and_ranges_of_both_families() -> None:
 )
 def test_nothing_comes_of(raw: dict[str, Any]) -> None:
     assert parse_node_network(raw) == NodeNetwork("worker", (), ())
+
+
+@pytest.mark.parametrize(
+    ("ready", "not_ready"),
+    [
+        pytest.param([{"type": "Ready", "status": "True"}], False, id="ready"),
+        pytest.param([{"type": "Ready", "status": "False"}], True, id="not ready"),
+        pytest.param([{"type": "Ready", "status": "Unknown"}], True, id="nobody heard of it"),
+        pytest.param([], False, id="it says nothing"),
+    ],
+)
+def test_whether_a_node_is_not_ready(ready: list[dict[str, str]], not_ready: bool) -> None:
+    assert parse_node({"metadata": {"name": "worker"}, "status": {"conditions": ready}}).not_ready is not_ready
+
+
+@pytest.mark.parametrize("effect", ["NoExecute", "NoSchedule"])
+def test_the_taint_that_says_out_of_service(effect: str) -> None:
+    tainted = [{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": effect}]
+    other = [{"key": "node-role.kubernetes.io/control-plane", "effect": effect}]
+    assert parse_node({"metadata": {"name": "worker"}, "spec": {"taints": tainted}}).out_of_service
+    assert not parse_node({"metadata": {"name": "worker"}, "spec": {"taints": other}}).out_of_service
+
+
+def test_a_cordoned_node_is_known() -> None:
+    assert parse_node({"metadata": {"name": "worker"}, "spec": {"unschedulable": True}}).cordoned
+    assert not parse_node({"metadata": {"name": "worker"}, "spec": {}}).cordoned
+
+
+@pytest.mark.parametrize(
+    ("raw", "leaving"),
+    [
+        pytest.param({"metadata": {"name": "worker"}}, False, id="one that stays"),
+        pytest.param(
+            {"metadata": {"name": "worker"}, "spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}},
+            True,
+            id="one that the autoscaler will remove",
+        ),
+        pytest.param(
+            {"metadata": {"name": "worker", "deletionTimestamp": "2026-11-23T12:00:00Z"}}, True, id="one being deleted"
+        ),
+    ],
+)
+def test_whether_a_node_is_leaving(raw: dict[str, Any], leaving: bool) -> None:
+    assert parse_node(raw).leaving is leaving

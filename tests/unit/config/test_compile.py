@@ -173,6 +173,45 @@ def test_an_advertisement_keeps_nodes_and_interfaces() -> None:
     assert [one.selects_node({"rack": rack}) for rack in ("a", "b")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("spec", "on_link_only", "cordoned_leave"),
+    [
+        pytest.param({}, False, False, id="by default any segment, and cordoned nodes stay"),
+        pytest.param({"segment": "OnLink"}, True, False, id="its own segment only"),
+        pytest.param({"cordonedNodes": "Leave"}, False, True, id="cordoned nodes leave"),
+    ],
+)
+def test_an_advertisement_says_which_segments_and_nodes(spec: Raw, on_link_only: bool, cordoned_leave: bool) -> None:
+    (one,) = compile_config(POOLS, [advertisement(**spec)])[0].l2_advertisements
+    assert (one.on_link_only, one.cordoned_leave) == (on_link_only, cordoned_leave)
+
+
+@pytest.mark.parametrize(("spec", "answers"), [({}, False), ({"answerPing": True}, True)])
+def test_an_advertisement_says_whether_pings_are_answered(spec: Raw, answers: bool) -> None:
+    (one,) = compile_config(POOLS, [advertisement(**spec)])[0].l2_advertisements
+    assert one.answers_ping is answers
+
+
+@pytest.mark.parametrize(
+    ("spec", "preempt_after"),
+    [
+        pytest.param({}, 30.0, id="after 30 s unless it says otherwise"),
+        pytest.param({"preemptionDelaySeconds": 0}, 0.0, id="at once"),
+        pytest.param({"preemption": "Never", "preemptionDelaySeconds": 5}, None, id="never"),
+    ],
+)
+def test_an_advertisement_keeps_preferences(spec: Raw, preempt_after: float | None) -> None:
+    """The weights of all selectors that match add up."""
+    preferred = [
+        {"weight": 10, "preference": {"matchLabels": {"rack": "a"}}},
+        {"weight": 5, "preference": {"matchLabels": {"uplink": "fast"}}},
+    ]
+    (one,) = compile_config(POOLS, [advertisement(preferredNodeSelectors=preferred, **spec)])[0].l2_advertisements
+    labels: tuple[dict[str, str], ...] = ({"rack": "a", "uplink": "fast"}, {"rack": "a"}, {"uplink": "fast"}, {})
+    assert [one.preference(some) for some in labels] == [15, 10, 5, 0]
+    assert one.preempt_after == preempt_after
+
+
 def test_an_advertisement_keeps_service_selectors() -> None:
     raw = advertisement(serviceSelectors=[{"matchLabels": {"app": "web"}}, {"matchLabels": {"app": "api"}}])
     (one,) = compile_config(POOLS, [raw])[0].l2_advertisements

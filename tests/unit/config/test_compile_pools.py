@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from baremetal_lb.addresses import Address, AddressRange, Family
-from baremetal_lb.api.pool import AllocationOrder, ReclaimPolicy
+from baremetal_lb.api.pool import AllocationOrder, ConflictPolicy, ReclaimPolicy
 from baremetal_lb.config.compile import compile_config
-from baremetal_lb.config.model import Admission, Pool, Surroundings
+from baremetal_lb.config.model import Admission, ConflictingHost, Pool, Surroundings
 from baremetal_lb.config.problems import Problem
 from baremetal_lb.reasons import Reason
 
@@ -81,9 +81,26 @@ def test_each_cidr_has_its_own_network_address() -> None:
 
 
 def test_a_pool_keeps_how_it_is_given_out() -> None:
-    pool = compiled(allocation="Sticky", reclaimPolicy="Reassign", loadBalancerClasses=["fast", "slow"])
+    pool = compiled(
+        allocation="Sticky", reclaimPolicy="Reassign", conflictPolicy="Yield", loadBalancerClasses=["fast", "slow"]
+    )
     assert (pool.order, pool.reclaim_policy) == (AllocationOrder.STICKY, ReclaimPolicy.REASSIGN)
+    assert pool.conflict_policy is ConflictPolicy.YIELD
     assert pool.classes == {"fast", "slow"}
+
+
+@pytest.mark.parametrize(("policy", "counts"), [("Quarantine", True), ("Defend", False), ("Yield", False)])
+def test_the_quarantine_in_the_status_counts_under_its_policy_only(policy: str, counts: bool) -> None:
+    host = {"mac": "02:00:00:00:00:99", "node": "n1", "interface": "eth0"}
+    entries = [{"address": text, **host} for text in ("192.0.2.10", "2001:db8::10")]
+    raw = raw_pool("lan", "192.0.2.0/24", "2001:db8::/64", conflictPolicy=policy)
+    raw["status"] = {"quarantined": [{**entries[0], "until": "2026-01-01T00:10:00Z"}, entries[1]]}
+
+    config, _ = compile_config([raw], [])
+
+    known = ConflictingHost(**host)
+    expected = {ip_address("192.0.2.10"): known, ip_address("2001:db8::10"): known}
+    assert config.quarantined == (expected if counts else {})
 
 
 def test_a_pool_without_rules_is_for_everyone() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,39 +11,17 @@ from typing import Any
 import pytest
 
 from baremetal_lb.kube.client import MERGE_PATCH, ApiError, KubeClient
+from tests.virtual_time import VirtualLoop
 
 SERVICES, POOLS = "/api/v1/services", "/apis/baremetal-lb.io/v1/ipaddresspools"
 ADVERTISEMENTS = "/apis/baremetal-lb.io/v1/l2advertisements"
+SPEAKERS = "/apis/baremetal-lb.io/v1/speakerstatuses"
 CLAIMS = "/apis/baremetal-lb.io/v1/ipaddressclaims"
 NAMESPACES, NODES = "/api/v1/namespaces", "/api/v1/nodes"
 SERVICE_CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/baremetal-lb-system/leases"
 CONDITION = "baremetal-lb.io/AddressAssigned"
 IN_VIRTUAL_TIME = {"test_replicas"}
-
-
-class _VirtualSelector(selectors.SelectSelector):
-    """Waits for nothing: where no socket is ready, time jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everybody waits, and nothing will ever happen"
-            self.now += timeout + 1e-6  # past the timer, whatever floats make of the sum
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._virtual = _VirtualSelector()
-        super().__init__(self._virtual)
-
-    def time(self) -> float:
-        return self._virtual.now
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -60,7 +37,8 @@ class SimulatedApi(KubeClient):
     def __init__(self) -> None:
         self.version = 100
         self.objects: dict[str, dict[str, dict[str, Any]]] = {
-            path: {} for path in (SERVICES, POOLS, ADVERTISEMENTS, CLAIMS, NODES, SERVICE_CIDRS, NAMESPACES, LEASES)
+            path: {}
+            for path in (SERVICES, POOLS, ADVERTISEMENTS, CLAIMS, SPEAKERS, NODES, SERVICE_CIDRS, NAMESPACES, LEASES)
         }
         self.history: list[tuple[int, dict[str, Any]]] = []
         self.oldest = 0

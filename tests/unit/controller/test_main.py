@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.unit.controller.conftest import SimulatedApi
 
 SERVICES, POOLS = "/api/v1/services", "/apis/baremetal-lb.io/v1/ipaddresspools"
+SPEAKERS = "/apis/baremetal-lb.io/v1/speakerstatuses"
 ADVERTISEMENTS = "/apis/baremetal-lb.io/v1/l2advertisements"
 CONDITION = "baremetal-lb.io/AddressAssigned"
 SETTINGS = ControllerSettings(publish_seconds=0, first_backoff_seconds=0.001, last_backoff_seconds=0.001)
@@ -439,6 +440,45 @@ async def test_a_pool_is_told_its_counts(api: "SimulatedApi") -> None:
     assert (status["totalIPv4"], status["availableIPv4"]) == (3, 2)
     assert (status["totalIPv6"], status["assignedIPv6"]) == (2**63 - 1, 0)
     assert api.condition("gold", "Ready", POOLS)["status"] == "True"
+
+
+def speaker(name: str, *conflicts: str) -> dict[str, Any]:
+    """Make a SpeakerStatus that says of these addresses that a foreign host uses them."""
+    since = "2026-01-01T00:00:00Z"
+    hosts = [{"address": one, "mac": "02:00:00:00:00:99", "interface": "eth0", "since": since} for one in conflicts]
+    return {"metadata": {"name": name}, "status": {"conflicts": hosts}}
+
+
+@pytest.mark.parametrize(
+    ("family", "ends", "first"),
+    [("IPv4", "192.0.2.10-192.0.2.11", "192.0.2.10"), ("IPv6", "2001:db8::/127", "2001:db8::")],
+)
+async def test_a_service_leaves_an_address_that_a_foreign_host_uses_for_good(
+    api: "SimulatedApi", family: str, ends: str, first: str
+) -> None:
+    gold = pool("gold", ends)
+    api.put(POOLS, {**gold, "spec": {**gold["spec"], "conflictPolicy": "Quarantine"}})
+    api.put(SPEAKERS, speaker("n1"))
+    api.put(SERVICES, service("web", ipFamilies=[family]))
+    settings = replace(SETTINGS, move_seconds=0)
+    async with running(api, settings):
+        await until(lambda: api.ingress("web") == [first])
+        api.put(SPEAKERS, speaker("n1", first))
+        await until(lambda: api.ingress("web") not in ([], [first]))
+        await until(lambda: api.told("gold"))
+        api.put(SPEAKERS, speaker("n1"))
+        await until(lambda: "until" in api.objects[POOLS]["gold"]["status"]["quarantined"][0])
+        await settle(api)
+    assert api.told("web") == [("Normal", "Assigned"), ("Warning", "AddressKept"), ("Warning", "Reassigned")]
+    assert api.told("gold") == [("Warning", "AddressConflict")]
+    (moved,) = (one["message"] for one in api.events if one["reason"] == "Reassigned")
+    assert moved.endswith(": the host 02:00:00:00:00:99 (on eth0 of node n1) uses that")
+
+    api.put(SERVICES, service("next", ipFamilies=[family]))
+    async with running(api, settings):
+        await until(lambda: api.told("next"))
+    assert api.ingress("next") == []
+    assert api.condition("next")["reason"] == "PoolExhausted"
 
 
 async def test_a_faulty_resource_is_told_and_harms_nothing_else(api: "SimulatedApi") -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from baremetal_lb.allocator.assigner import Assigner
 from baremetal_lb.cluster.service import parse_service
 from baremetal_lb.config.compile import compile_config
-from baremetal_lb.config.model import Surroundings
+from baremetal_lb.config.model import ConflictingHost, Surroundings
 from baremetal_lb.controller.resource_loader import Resources
 from baremetal_lb.controller.resource_publisher import ResourcePublisher
 from baremetal_lb.events import Event
@@ -22,6 +22,7 @@ from baremetal_lb.settings import ControllerSettings
 POOL, CLAIM = "IPAddressPool", "IPAddressClaim"
 COLLECTIONS = {"ipaddresspools": POOL, "ipaddressclaims": CLAIM}
 NODE = Surroundings({ip_address("192.0.2.11"): "worker"})
+HOST = ConflictingHost("02:00:00:00:00:99", "eth0", "n1")
 SHOP = {"namespace": "web", "name": "shop"}
 
 
@@ -222,3 +223,63 @@ async def test_what_is_reserved_is_counted_where_it_is_not_held(store: Store) ->
     status = store.objects[POOL]["gold"]["status"]
     assert (status["assignedIPv4"], status["reservedIPv4"], status["availableIPv4"]) == (1, 1, 5)
     assert world.metric("pool_addresses_reserved", pool="gold", family="IPv4") == 1
+
+
+CONFLICTED = pytest.mark.parametrize(
+    ("text", "family"),
+    [pytest.param("192.0.2.9", "IPv4", id="IPv4"), pytest.param("2001:db8::9", "IPv6", id="IPv6")],
+)
+
+
+@CONFLICTED
+async def test_an_address_that_a_foreign_host_uses_goes_into_quarantine_and_comes_out(
+    store: Store, text: str, family: str
+) -> None:
+    store.objects[POOL]["gold"]["spec"]["conflictPolicy"] = "Quarantine"
+    world = World(store)
+    await world.publish()
+    world.publisher.take_conflicts({ip_address(text): HOST})
+    await world.publish()
+    entry = {"address": text, "mac": HOST.mac, "node": "n1", "interface": "eth0"}
+    assert store.objects[POOL]["gold"]["status"]["quarantined"] == [entry]
+    assert f"{HOST} uses {text}" in store.condition(POOL, "gold", "AddressConflict")["message"]
+    assert store.told()[-1] == ("gold", "AddressConflict")
+    await world.publish()
+    assert world.metric("pool_addresses_quarantined", pool="gold", family=family) == 1
+
+    written = len(store.patches)
+    await world.publish()
+    assert len(store.patches) == written, "a conflict that goes on is no news"
+
+    world.publisher.take_conflicts({})
+    await world.publish()
+    (ending,) = store.objects[POOL]["gold"]["status"]["quarantined"]
+    assert ending == {**entry, "until": ending["until"]}
+    assert store.condition(POOL, "gold", "AddressConflict") == {}
+
+    store.objects[POOL]["gold"]["status"]["quarantined"] = [{**entry, "until": "2026-01-01T00:00:00Z"}]
+    await world.publish()
+    assert store.objects[POOL]["gold"]["status"]["quarantined"] == []
+
+
+@CONFLICTED
+async def test_a_conflict_is_told_of_whatever_the_policy(store: Store, text: str, family: str) -> None:
+    world = World(store)
+    world.publisher.take_conflicts({ip_address(text): HOST, ip_address("198.51.100.1"): HOST})
+
+    await world.publish()
+
+    assert store.condition(POOL, "gold", "AddressConflict")["message"] == f"{HOST} uses {text}"
+    assert "quarantined" not in store.objects[POOL]["gold"]["status"]
+    assert world.metric("pool_addresses_quarantined", pool="gold", family=family) == 0
+
+
+async def test_the_quarantine_of_a_pool_that_is_not_in_force_ends(store: Store) -> None:
+    store.put(POOL, "younger", addresses=["192.0.2.8/29"], conflictPolicy="Quarantine")
+    world = World(store)
+    world.publisher.take_conflicts({ip_address("192.0.2.9"): HOST})
+
+    await world.publish()
+
+    assert "quarantined" not in store.objects[POOL]["younger"]["status"]
+    assert store.condition(POOL, "younger", "AddressConflict") == {}

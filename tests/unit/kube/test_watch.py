@@ -229,6 +229,20 @@ async def test_a_new_list_tells_what_a_late_stream_has_not(server: ApiServer, re
     assert receiver.calls.count(("a", 3)) == 1
 
 
+async def test_a_new_list_tells_nothing_twice(server: ApiServer, receiver: Receiver, start: Start) -> None:
+    """With thousands of objects each list would cost as much as the first."""
+    await server.put("changes", value=1)
+    await server.put("stays", value=2)
+    await server.put("goes", value=3)
+    watch = await start()
+    server.is_late = True
+    await server.put("changes", value=4)
+    await server.remove("goes")
+    await asyncio.wait_for(watch.relist(), 10)
+    await asyncio.wait_for(watch.relist(), 10)
+    assert receiver.calls == [("changes", 1), ("goes", 3), ("stays", 2), ("changes", 4), ("goes", None)]
+
+
 async def test_a_list_that_was_begun_before_is_not_new(server: ApiServer, receiver: Receiver, start: Start) -> None:
     await server.put("a", value=1)
     watch = await start()

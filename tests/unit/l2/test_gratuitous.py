@@ -6,12 +6,14 @@ from math import inf
 
 import pytest
 
-from baremetal_lb.l2.gratuitous import MAX_BURST, MAX_PER_SECOND, GratuitousSchedule, Holding
+from baremetal_lb.l2.gratuitous import GAPS_SECONDS, GratuitousSchedule, Holding
+from baremetal_lb.l2.pace import BUNDLE_SECONDS, MAX_BURST, MAX_PER_SECOND
 from baremetal_lb.l2.packets import frames_for
 from baremetal_lb.l2.templates import Templates
 
 START = 1_000.0
-TEMPLATES = Templates(bytes(42), bytes(42), bytes(86), bytes(86))
+ROUNDS = len(GAPS_SECONDS)
+TEMPLATES = Templates(bytes(42), bytes(42), bytes(86), bytes(86), bytes(78))
 
 
 def holdings(count: int) -> list[Holding]:
@@ -34,10 +36,10 @@ def schedule_of(held: list[Holding]) -> GratuitousSchedule:
     return schedule
 
 
-def test_a_new_holding_is_announced_five_times_in_two_seconds() -> None:
+def test_a_new_holding_is_announced_five_times_in_two_seconds_and_three_times_later() -> None:
     [holding] = held = holdings(1)
     left = run(schedule_of(held))
-    assert [at for at, _ in left] == pytest.approx([0.0, 0.1, 0.5, 1.1, 2.0])
+    assert [at for at, _ in left] == pytest.approx([0.0, 0.1, 0.5, 1.1, 2.0, 5.0, 15.0, 35.0])
     assert holding.announce_at is None
 
 
@@ -56,7 +58,7 @@ def test_starting_over_leaves_nothing_of_the_first_start() -> None:
         schedule.add(holding, START)
     assert len(run(schedule, until=START + 0.2)) == 2
     schedule.add(holding, START + 0.2)
-    assert [at for at, _ in run(schedule)] == pytest.approx([0.2, 0.3, 0.7, 1.3, 2.2])
+    assert [at for at, _ in run(schedule)] == pytest.approx([0.2, 0.3, 0.7, 1.3, 2.2, 5.2, 15.2, 35.2])
 
 
 def test_a_late_wake_up_does_not_bunch_the_repetitions() -> None:
@@ -78,8 +80,8 @@ class TestAThousandAtOnce:
     def test_none_is_dropped(self) -> None:
         held = holdings(self.COUNT)
         left = [holding for _, holding in run(schedule_of(held))]
-        assert all(left.count(holding) == 5 for holding in held[:: self.COUNT // 10])
-        assert len(left) == 5 * self.COUNT
+        assert all(left.count(holding) == ROUNDS for holding in held[:: self.COUNT // 10])
+        assert len(left) == ROUNDS * self.COUNT
 
     def test_first_announcements_go_before_repetitions(self) -> None:
         left = run(schedule_of(holdings(self.COUNT)))
@@ -96,3 +98,33 @@ class TestAThousandAtOnce:
     def test_wake_ups_are_in_order(self) -> None:
         left = [at for at, _ in run(schedule_of(holdings(self.COUNT)))]
         assert all(earlier <= later for earlier, later in pairwise(left))
+
+
+class TestSingleAnnouncements:
+    def test_it_leaves_at_once_and_changes_nothing_about_the_rounds(self) -> None:
+        [holding] = held = holdings(1)
+        schedule = schedule_of(held)
+        run(schedule, START + 0.2)
+        schedule.add_once(holding)
+        schedule.add_once(holding)
+        assert schedule.take_due(START + 0.3) == [holding]
+        assert [at for at, _ in run(schedule)] == pytest.approx([0.5, 1.1, 2.0, 5.0, 15.0, 35.0])
+
+    def test_it_is_not_made_when_the_holding_was_given_up(self) -> None:
+        [holding] = holdings(1)
+        schedule = GratuitousSchedule()
+        schedule.add_once(holding)
+        holding.stop_announcing()
+        assert schedule.take_due(START) == []
+        assert schedule.next_deadline() is None
+
+    def test_it_goes_before_all_others_but_keeps_the_pace(self) -> None:
+        held = holdings(2 * MAX_BURST)
+        schedule = schedule_of(held)
+        last = held[-1]
+        schedule.add_once(last)
+        assert schedule.take_due(START)[0] is last
+        for holding in held:
+            schedule.add_once(holding)
+        assert schedule.take_due(START) == []
+        assert schedule.next_deadline() == pytest.approx(START + BUNDLE_SECONDS)

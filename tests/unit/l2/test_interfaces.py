@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from baremetal_lb.addresses import AddressRange
 from baremetal_lb.l2.interfaces import Interface, Unsuitable, inspect
 from baremetal_lb.l2.links import Link, LinkFlag, OperationalState
 from baremetal_lb.reasons import Reason
@@ -12,6 +13,7 @@ from baremetal_lb.settings import EXCLUDED_INTERFACES
 
 MAC = bytes.fromhex("02005e005301")
 EXCLUDED = re.compile(EXCLUDED_INTERFACES)
+NETWORKS = (AddressRange.parse("192.0.2.0/24"), AddressRange.parse("2001:db8:0:2::/64"))
 ETH0 = Link(2, "eth0", LinkFlag.UP | LinkFlag.BROADCAST, MAC, OperationalState.UP)
 
 
@@ -34,6 +36,7 @@ ETH0 = Link(2, "eth0", LinkFlag.UP | LinkFlag.BROADCAST, MAC, OperationalState.U
     ],
 )
 def test_unsuitable(link: Link, reason: Reason) -> None:
+    """D13."""
     assert inspect(link, EXCLUDED) == Unsuitable("eth0", reason)
 
 
@@ -54,5 +57,20 @@ def test_unsuitable(link: Link, reason: Reason) -> None:
     ],
 )
 def test_suitable(link: Link, only_by_name: bool) -> None:
-    judged = inspect(replace(link, carrier_changes=3), EXCLUDED)
-    assert judged == Interface(2, link.name, MAC, only_by_name=only_by_name, carrier_changes=3)
+    """D13 and D15; D16: there a member of a VRF is never used."""
+    judged = inspect(replace(link, carrier_changes=3, networks=NETWORKS), EXCLUDED)
+    assert judged == Interface(2, link.name, MAC, only_by_name, carrier_changes=3, networks=NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        pytest.param({"networks": NETWORKS}, True, id="only the node's own addresses"),
+        pytest.param({"mac": bytes(6)}, False, id="the MAC"),
+        pytest.param({"carrier_changes": 1}, False, id="the line was cut"),
+        pytest.param({"name": "lan0"}, False, id="the name"),
+    ],
+)
+def test_what_neighbours_can_notice(change: dict[str, object], same: bool) -> None:
+    eth0 = Interface(2, "eth0", MAC)
+    assert replace(eth0, **change).looks_the_same_as(eth0) is same  # type: ignore[arg-type]  # rows of several types

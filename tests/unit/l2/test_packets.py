@@ -1,4 +1,4 @@
-"""One row for each rule by which a frame is a question, is none, or is malformed."""
+"""One row for each rule by which a frame is a question or a claim, is neither, or is malformed."""
 
 from collections.abc import Callable
 from ipaddress import IPv6Address
@@ -6,11 +6,13 @@ from ipaddress import IPv6Address
 import pytest
 
 from baremetal_lb.l2.packets import (
+    Claim,
+    ClaimKind,
     Malformed,
     MalformedPacket,
     Question,
     is_heard_by,
-    parse_question,
+    parse_heard,
     solicited_node_group,
 )
 
@@ -20,14 +22,23 @@ SENDER = IPv6Address("2001:db8::201").packed
 TARGET = IPv6Address("2001:db8::10").packed
 GROUP = solicited_node_group(IPv6Address(TARGET)).packed
 NAMES_MAC = b"\x01\x01" + ASKER
+NAMES_TARGET_MAC = b"\x02\x01" + ASKER
+ALL_NODES = IPv6Address("ff02::1").packed
+IPV4_SENDER = bytes([192, 0, 2, 201])
+IPV4_TARGET = bytes([192, 0, 2, 10])
 NONCE = b"\x0e\x01abcdef"
 
 
 def arp(
-    *, operation: int = 1, header: str = "0001080006 04", sender_mac: bytes = ASKER, sender: bytes = b"\xc0\0\2\xc9"
+    *,
+    operation: int = 1,
+    header: str = "0001080006 04",
+    sender_mac: bytes = ASKER,
+    sender: bytes = IPV4_SENDER,
+    destination: bytes = b"\xff" * 6,
 ) -> bytes:
-    head = b"\xff" * 6 + ASKER + b"\x08\x06" + bytes.fromhex(header) + operation.to_bytes(2)
-    return head + sender_mac + sender + bytes(6) + b"\xc0\0\2\x0a"
+    head = destination + ASKER + b"\x08\x06" + bytes.fromhex(header) + operation.to_bytes(2)
+    return head + sender_mac + sender + bytes(6) + IPV4_TARGET
 
 
 def solicitation(
@@ -39,7 +50,23 @@ def solicitation(
     change: Callable[[bytearray], None] = lambda _: None,
 ) -> bytes:
     """Build a solicitation with a right checksum; `change` works on the whole frame before that is computed."""
-    body = bytes([135, 0]) + bytes(2) + bytes(4) + target + options
+    return neighbor_message(bytes([135, 0]) + bytes(6) + target + options, sender, destination, change)
+
+
+def advertisement(
+    *,
+    flags: int = 0x60,
+    destination: bytes = SENDER,
+    options: bytes = NAMES_TARGET_MAC,
+    change: Callable[[bytearray], None] = lambda _: None,
+) -> bytes:
+    body = bytes([136, 0, 0, 0, flags, 0, 0, 0]) + TARGET + options
+    return neighbor_message(body, TARGET, destination, change)
+
+
+def neighbor_message(
+    body: bytes, sender: bytes, destination: bytes, change: Callable[[bytearray], None] = lambda _: None
+) -> bytes:
     ip = b"\x60\0\0\0" + len(body).to_bytes(2) + b"\x3a\xff" + sender + destination
     frame = bytearray(b"\x33\x33\xff\0\0\x10" + ASKER + b"\x86\xdd" + ip + body)
     change(frame)
@@ -68,13 +95,66 @@ def set_byte(position: int, value: int) -> Callable[[bytearray], None]:
     ],
 )
 def test_questions(frame: bytes, sender: bytes) -> None:
+    """D24: there a solicitation that names no source MAC is dropped, so refreshes and detection go unanswered."""
     target = b"\xc0\0\2\x0a" if len(sender) == 4 else TARGET
-    assert parse_question(frame) == Question(target, ASKER, sender)
+    question = parse_heard(frame)
+    assert question == Question(target, ASKER, sender)
+    assert question.is_probe() == (not any(sender))
+    assert question.claim() == (Claim(sender, ASKER, ClaimKind.ANSWER) if any(sender) else None)
+
+
+@pytest.mark.parametrize(
+    ("frame", "claim"),
+    [
+        pytest.param(
+            arp(sender=IPV4_TARGET), Claim(IPV4_TARGET, ASKER, ClaimKind.ANNOUNCEMENT), id="ARP: asks for itself"
+        ),
+        pytest.param(
+            arp(operation=2, sender=IPV4_TARGET, destination=OURS),
+            Claim(IPV4_TARGET, ASKER, ClaimKind.ANNOUNCEMENT),
+            id="ARP: replies to itself",
+        ),
+        pytest.param(
+            arp(operation=2), Claim(IPV4_SENDER, ASKER, ClaimKind.ANNOUNCEMENT), id="ARP: replies to everybody"
+        ),
+        pytest.param(
+            arp(operation=2, destination=OURS) + bytes(18),
+            Claim(IPV4_SENDER, ASKER, ClaimKind.ANSWER),
+            id="ARP: replies to one, padded",
+        ),
+        pytest.param(
+            arp(operation=2, destination=OURS, sender_mac=OURS),
+            Claim(IPV4_SENDER, OURS, ClaimKind.ANSWER),
+            id="ARP: the MAC is what ARP says, not Ethernet",
+        ),
+        pytest.param(advertisement(), Claim(TARGET, ASKER, ClaimKind.ANSWER), id="NDP: solicited"),
+        pytest.param(
+            advertisement(flags=0x20, destination=ALL_NODES),
+            Claim(TARGET, ASKER, ClaimKind.ANNOUNCEMENT),
+            id="NDP: unsolicited, or answers a probe",
+        ),
+        pytest.param(
+            advertisement(options=NONCE + b"\x02\x01" + OURS) + bytes(6),
+            Claim(TARGET, OURS, ClaimKind.ANSWER),
+            id="NDP: the MAC that the option says, padded",
+        ),
+        pytest.param(
+            advertisement(options=b""), Claim(TARGET, ASKER, ClaimKind.ANSWER), id="NDP: no option, so Ethernet's MAC"
+        ),
+        pytest.param(
+            advertisement(options=b"\x01\x01" + OURS),
+            Claim(TARGET, ASKER, ClaimKind.ANSWER),
+            id="NDP: a source link-layer address says nothing here",
+        ),
+    ],
+)
+def test_claims(frame: bytes, claim: Claim) -> None:
+    assert parse_heard(frame) == claim
 
 
 def test_the_answer_goes_where_the_option_says() -> None:
     frame = solicitation(options=b"\x01\x01" + OURS)
-    assert parse_question(frame) == Question(TARGET, OURS, SENDER)
+    assert parse_heard(frame) == Question(TARGET, OURS, SENDER)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +162,13 @@ def test_the_answer_goes_where_the_option_says() -> None:
     [
         pytest.param(b"", id="nothing"),
         pytest.param(bytes(14), id="another protocol"),
-        pytest.param(arp(operation=2), id="ARP: a reply"),
-        pytest.param(solicitation(change=set_byte(54, 136)), id="NDP: an advertisement"),
+        pytest.param(arp(operation=3), id="ARP: reverse"),
+        pytest.param(solicitation(change=set_byte(54, 134)), id="NDP: of a router"),
         pytest.param(solicitation(change=set_byte(20, 17)), id="UDP"),
     ],
 )
-def test_frames_that_ask_nothing(frame: bytes) -> None:
-    assert parse_question(frame) is None
+def test_frames_that_neither_ask_nor_claim(frame: bytes) -> None:
+    assert parse_heard(frame) is None
 
 
 @pytest.mark.parametrize(
@@ -125,11 +205,27 @@ def test_frames_that_ask_nothing(frame: bytes) -> None:
             Malformed.BAD_PROBE,
             id="NDP: from nobody, not to a solicited-node group",
         ),
+        pytest.param(
+            arp(operation=2, sender_mac=b"\xff" * 6), Malformed.BAD_SENDER_MAC, id="ARP: a claim for everybody's MAC"
+        ),
+        pytest.param(
+            advertisement(destination=ALL_NODES), Malformed.ANSWER_TO_A_GROUP, id="NDP: solicited, but to everybody"
+        ),
+        pytest.param(
+            advertisement(options=b"\x02\x01" + b"\xff" * 6),
+            Malformed.BAD_SENDER_MAC,
+            id="NDP: a claim for everybody's MAC",
+        ),
+        pytest.param(advertisement(options=b"\x02\0" + ASKER), Malformed.BAD_OPTION, id="NDP: claim, MAC of length 0"),
+        pytest.param(
+            advertisement(change=set_byte(21, 64)), Malformed.FORWARDED, id="NDP: claim that came through a router"
+        ),
+        pytest.param(advertisement()[:-1] + b"\xee", Malformed.BAD_CHECKSUM, id="NDP: claim damaged on the way"),
     ],
 )
 def test_malformed_frames(frame: bytes, reason: Malformed) -> None:
     with pytest.raises(MalformedPacket) as caught:
-        parse_question(frame)
+        parse_heard(frame)
     assert caught.value.reason is reason
 
 

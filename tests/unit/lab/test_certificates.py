@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from baremetal_lb.certificates import KeyPair, make_authority
 from baremetal_lb.lab import names
 from baremetal_lb.lab.api import read_credentials
 from baremetal_lb.lab.certificates import (
-    KeyPair,
-    make_authority,
+    LIFETIME,
     make_server_certificate,
     render_token_file,
     write_certificate,
@@ -31,7 +31,7 @@ ADDRESSES = (ip_address("192.0.2.2"), ip_address("2001:db8:0:2::2"))
 
 @pytest.fixture(scope="module")
 def authority() -> KeyPair:
-    return make_authority("test")
+    return make_authority("test", datetime.now(UTC), LIFETIME)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ from ipaddress import ip_address
 import pytest
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.announce.model import Decision, Explanation
+from baremetal_lb.announce.model import Decision
 from baremetal_lb.reasons import Reason
-from baremetal_lb.speaker.reporter import Reporter, describe
+from baremetal_lb.speaker.reporter import Reporter
 
 NODE_1, NODE_2 = (Decision(node, Reason.ELECTED, frozenset({"eth0"}), node) for node in ("node1", "node2"))
 NO_ENDPOINT = Decision(None, Reason.NO_ENDPOINT, reporter="node1")
@@ -77,16 +77,3 @@ def test_a_forgotten_address_is_new_when_it_comes_back(reporter: Reporter, addre
     reporter.decided(address, NO_ENDPOINT, 2.0)
     reporter.forgotten(address)
     assert reporter.tick(10.0) == []
-
-
-def test_words_for_a_holder(address: Address) -> None:
-    decision = Decision("node1", Reason.ELECTED, frozenset({"eth1", "eth0"}), "node1")
-    assert describe(address, Explanation(decision)) == f"node node1 announces {address} on eth0, eth1"
-
-
-def test_words_for_silence(address: Address) -> None:
-    nodes = dict.fromkeys(("a", "b", "c", "d"), Reason.NODE_NOT_SELECTED) | {"e": Reason.SPEAKER_NOT_ALIVE}
-    assert describe(address, Explanation(NO_NODE, nodes)) == (
-        f"no node announces {address} (NodeNotSelected: a, b, c and 1 more; SpeakerNotAlive: e)"
-    )
-    assert describe(address, Explanation(NO_NODE)) == f"no node announces {address} (there is no node)"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from baremetal_lb.addresses import Address
-from baremetal_lb.announce.decision import decide_l2
+from baremetal_lb.announce.decision import decide_l2, nominate_l2
 from baremetal_lb.announce.model import Decision
+from baremetal_lb.announce.offer import Offer, OfferedInterface
 from baremetal_lb.cluster.endpoints import EndpointSliceView
-from baremetal_lb.cluster.lease import OfferedInterfaces
 from baremetal_lb.cluster.node import NodeView
 from baremetal_lb.cluster.service import ServiceKey, TrafficPolicy
 from baremetal_lb.reasons import Reason
@@ -235,7 +235,7 @@ def announced(state: ClusterState) -> ClusterState:
     """The same with two nodes that announce everything, and a second Service on both addresses."""
     for node in ("node1", "node2"):
         state.node_changed(("", node), NodeView(node, {}, excluded=False, network_unavailable=False))
-        state.offer_changed(node, OfferedInterfaces(usual=frozenset({"eth0"})))
+        state.offer_changed(node, Offer((OfferedInterface("eth0"),)))
     state.alive_changed(frozenset({"node1", "node2"}))
     state.pool_changed(("", "pool"), pool())
     state.l2_advertisement_changed(("", "all"), {"metadata": {"name": "all"}, "spec": {}})
@@ -246,7 +246,9 @@ def announced(state: ClusterState) -> ClusterState:
 def decide(state: ClusterState, address: Address) -> Decision:
     demand = state.demand(address)
     assert demand is not None
-    return decide_l2(demand, state.electorate)
+    nomination = nominate_l2(demand, state.electorate)
+    holder = nomination.tiers[0].first(address) if nomination.tiers else None
+    return decide_l2(demand, state.electorate, nomination, holder)
 
 
 @pytest.mark.parametrize("address", [IPV4, IPV6])

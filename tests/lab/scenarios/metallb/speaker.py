@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from baremetal_lb.addresses import Address, parse_address
-from baremetal_lb.l2.packets import MalformedPacket, frames_for, parse_question
+from baremetal_lb.l2.packets import MalformedPacket, Question, frames_for, parse_heard
 from baremetal_lb.l2.templates import build_templates
 
 EVERY_PROTOCOL = 0x0003
@@ -25,10 +25,10 @@ def answer(interface: str, addresses: Iterable[Address]) -> None:
             wire.send(frame)
     while True:
         try:
-            question = parse_question(wire.recv(2048))
+            question = parse_heard(wire.recv(2048))
         except MalformedPacket:
             continue
-        if question and question.target in frames:
+        if isinstance(question, Question) and question.target in frames:
             wire.send(frames[question.target].answer(question))
 
 
