@@ -168,6 +168,7 @@ class Demo:
                     "pages from another node",
                 )
                 step.detail(f"the client was without a page of {address} for {traffic.longest_gap_seconds:.2f} s")
+                step.detail(f"(some tries still end at the Pod on {lost}: it takes Kubernetes longer to miss a node)")
                 self._show_neighbour(address, step)
         for other in addresses[1:]:
             self._use(other)
