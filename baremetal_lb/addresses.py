@@ -45,6 +45,11 @@ def parse_address(text: str) -> Address:
     return address
 
 
+def sort_key(address: Address) -> tuple[int, int]:
+    """Order addresses as people do: IPv4 before IPv6, then by number. The two kinds do not compare by themselves."""
+    return address.version, int(address)
+
+
 def is_buggy(address: Address) -> bool:
     """Tell whether old equipment may refuse this IPv4 address because it ends in .0 or .255."""
     return address.version == 4 and int(address) & 0xFF in {0, 0xFF}
@@ -163,14 +168,14 @@ class RangeIndex(Generic[T]):
     def add(self, block: AddressRange, thing: T) -> None:
         """Let the thing belong to the range, which must not overlap another."""
         assert next(self.overlapping(block), None) is None, f"{block} overlaps another range"
-        key = _sort_key(block)
+        key = sort_key(block.first)
         place = bisect_right(self._keys, key)
         self._keys.insert(place, key)
         self._entries.insert(place, (block, thing))
 
     def find(self, address: Address) -> T | None:
         """What belongs to the range that holds the address."""
-        place = bisect_right(self._keys, (address.version, int(address))) - 1
+        place = bisect_right(self._keys, sort_key(address)) - 1
         if place < 0:
             return None
         block, thing = self._entries[place]
@@ -178,9 +183,9 @@ class RangeIndex(Generic[T]):
 
     def overlapping(self, block: AddressRange) -> Iterator[tuple[AddressRange, T]]:
         """Yield what has addresses in common with the range, each with these addresses, in ascending order."""
-        place = max(bisect_right(self._keys, _sort_key(block)) - 1, 0)
+        place = max(bisect_right(self._keys, sort_key(block.first)) - 1, 0)
         for other, thing in islice(self._entries, place, None):
-            if _sort_key(other) > (block.last.version, int(block.last)):
+            if sort_key(other.first) > sort_key(block.last):
                 return
             if common := block.intersection(other):
                 yield common, thing
@@ -189,7 +194,7 @@ class RangeIndex(Generic[T]):
 def merged(ranges: Iterable[AddressRange]) -> tuple[AddressRange, ...]:
     """The same addresses in ranges that do not overlap, in ascending order."""
     result: list[AddressRange] = []
-    for block in sorted(ranges, key=_sort_key):
+    for block in sorted(ranges, key=lambda one: sort_key(one.first)):
         if result and result[-1].overlaps(block):
             result[-1] = AddressRange(result[-1].first, max(result[-1].last, block.last, key=int))
         else:
@@ -222,10 +227,6 @@ def _parse_prefix_length(text: str, *, longest: int) -> int:
     if text not in {str(length) for length in range(longest + 1)}:
         raise ValueError(f"{text!r} is not a prefix length from 0 to {longest}")
     return int(text)
-
-
-def _sort_key(block: AddressRange) -> tuple[int, int]:
-    return block.first.version, int(block.first)
 
 
 def _multiples(block: AddressRange, step: int, remainder: int) -> int:

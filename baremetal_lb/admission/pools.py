@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from baremetal_lb.addresses import Address, AddressRange, subtract
+from baremetal_lb.addresses import Address, AddressRange, sort_key, subtract
 from baremetal_lb.admission.known import Known
 from baremetal_lb.admission.model import Finding, Question, Verdict, combine, judge, name_some, split
 from baremetal_lb.api.pool import ReclaimPolicy
@@ -101,7 +101,7 @@ def _is_elsewhere(address: Address, pool: Pool, known: Known) -> bool:
 
 
 def _describe(holders: Mapping[Address, ServiceKey]) -> str:
-    in_order = sorted(holders, key=lambda address: (address.version, int(address)))
+    in_order = sorted(holders, key=sort_key)
     return name_some([_Holding(address, holders[address]) for address in in_order])
 
 

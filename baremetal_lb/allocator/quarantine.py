@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from baremetal_lb.addresses import Address
+from baremetal_lb.addresses import Address, sort_key
 from baremetal_lb.api.pool import QUARANTINED_MAX, ConflictPolicy, QuarantinedAddress
 from baremetal_lb.config.model import ConflictingHost, Pool
 
@@ -27,17 +27,13 @@ def quarantine(
         until = one.until or now.replace(microsecond=0) + timedelta(seconds=seconds)
         if one.address in pool and one.address not in entries and until > now:
             entries[one.address] = one.model_copy(update={"until": until})
-    return tuple(entries[address] for address in sorted(entries, key=_place)[:QUARANTINED_MAX])
+    return tuple(entries[address] for address in sorted(entries, key=sort_key)[:QUARANTINED_MAX])
 
 
 def conflicts_in(pool: Pool, conflicts: Conflicts) -> Conflicts:
     """The conflicts that concern a pool, in the order of the addresses."""
-    return {address: conflicts[address] for address in sorted(conflicts, key=_place) if address in pool}
+    return {address: conflicts[address] for address in sorted(conflicts, key=sort_key) if address in pool}
 
 
 def _entry(address: Address, host: ConflictingHost) -> QuarantinedAddress:
     return QuarantinedAddress.model_validate({"address": str(address), **asdict(host)})
-
-
-def _place(address: Address) -> tuple[int, int]:
-    return address.version, int(address)

@@ -25,7 +25,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from baremetal_lb.addresses import Address
+from baremetal_lb.addresses import Address, sort_key
 from baremetal_lb.election.rendezvous import Candidates
 from baremetal_lb.election.watchers import Tiers, choose_watchers
 
@@ -114,7 +114,7 @@ class Assignment:
         bounds = self._bounds() if self._open else {}
         loads = Counter({node: len(held) for node, held in self._held.items()})
         loads.subtract(self._holders[address] for address in self._open if address in self._holders)
-        for address in sorted(self._open, key=lambda one: (one.version, int(one))):
+        for address in sorted(self._open, key=sort_key):
             holder = _choose(self._contests[address], loads, bounds)
             loads[holder] += 1
             if self._holders.get(address) != holder:

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from baremetal_lb.addresses import Address
+from baremetal_lb.addresses import Address, sort_key
 from baremetal_lb.api.pool import ConflictPolicy
 from baremetal_lb.api.status import CONFLICTS_MAX
 from baremetal_lb.config.model import Config
@@ -75,7 +75,7 @@ class Conflicts:
 
     def statement(self) -> list[dict[str, Any]]:
         """What the SpeakerStatus says of it. There is a limit to that: then the oldest conflicts are told."""
-        first = sorted(self._known.items(), key=lambda one: (one[1].since, one[0].version, int(one[0])))[:CONFLICTS_MAX]
+        first = sorted(self._known.items(), key=lambda one: (one[1].since, sort_key(one[0])))[:CONFLICTS_MAX]
         return [
             {"address": str(address), "mac": one.mac, "interface": one.interface, "since": one.since}
             for address, one in first

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from baremetal_lb.addresses import Address
+from baremetal_lb.addresses import Address, sort_key
 from baremetal_lb.announce.offer import offer_status
 from baremetal_lb.api.status import SHOWN_INTERFACES_MAX
 from baremetal_lb.health import HealthReport
@@ -189,7 +189,7 @@ class Speaker:
                 "since": claim.since,
                 "interfaces": sorted(wishes.get(address, Wish()).interfaces)[:SHOWN_INTERFACES_MAX],
             }
-            for address, claim in sorted(claims.items(), key=lambda one: (one[0].version, int(one[0])))
+            for address, claim in sorted(claims.items(), key=lambda one: sort_key(one[0]))
         ]
         conflicts = {"conflicts": self._conflicts.statement(), "conflictCount": len(self._conflicts.known)}
         return {"addresses": held, "addressCount": len(held), **conflicts, **offer_status(self._reconciler.own_offer())}
