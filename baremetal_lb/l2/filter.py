@@ -58,24 +58,29 @@ def segment_filter(family: Family, targets: Collection[bytes], interface_index: 
     load_target, load_asker = (_ARP, _ARP_SENDER) if family is Family.IPV4 else (_NDP, _NDP_SOURCE)
     about_targets = _search(_ranges(words, MAX_RANGES))
     from_targets = _search(_ranges(words, MAX_ASKER_RANGES))
-    program = [*_only_on(interface_index), *load_target, *about_targets, load_asker, *from_targets, _DROP]
-    return _assembled(program)
+    here = _only_if(_LOAD_INTERFACE_INDEX, interface_index)
+    return _assembled([*here, *load_target, *about_targets, load_asker, *from_targets, _DROP])
 
 
 def ping_filter(family: Family, targets: Collection[bytes], interface_index: int) -> bytes:
     """Assemble the program that lets only pings of (or near) these addresses through, sent to this interface's MAC."""
     words = sorted({int.from_bytes(target[-4:]) for target in targets})
     prologue = _ICMP_ECHO if family is Family.IPV4 else _ICMPV6_ECHO
-    program = [*_only_on(interface_index), *prologue, *_search(_ranges(words, MAX_RANGES)), _DROP]
-    return _assembled(program)
+    here = _only_if(_LOAD_INTERFACE_INDEX, interface_index)
+    return _assembled([*here, *prologue, *_search(_ranges(words, MAX_RANGES)), _DROP])
 
 
 def _assembled(program: Sequence[_Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def _only_on(interface_index: int) -> list[_Instruction]:
-    return [_LOAD_INTERFACE_INDEX, (_JUMP_IF_EQUAL, 1, 0, interface_index), _DROP]
+def _only_if(load: _Instruction, value: int) -> list[_Instruction]:
+    """Drop the frame unless what is loaded is this."""
+    return [load, (_JUMP_IF_EQUAL, 1, 0, value), _DROP]
+
+
+def _byte(offset: int) -> _Instruction:
+    return _LOAD_BYTE, 0, 0, offset
 
 
 _FOR_US = [_LOAD_PACKET_TYPE, (_JUMP_IF_AT_LEAST, 0, 1, _PACKET_OTHER_HOST), _DROP]
@@ -95,10 +100,8 @@ _ARP = [
 
 _NDP = [
     *_FOR_US,
-    (_LOAD_BYTE, 0, 0, 20),
-    (_JUMP_IF_EQUAL, 1, 0, 58),
-    _DROP,
-    (_LOAD_BYTE, 0, 0, 54),
+    *_only_if(_byte(20), 58),
+    _byte(54),
     (_JUMP_IF_EQUAL, 2, 0, 135),
     (_JUMP_IF_EQUAL, 1, 0, 136),
     _DROP,
@@ -106,25 +109,17 @@ _NDP = [
 ]
 
 
-_TO_THIS_HOST = [_LOAD_PACKET_TYPE, (_JUMP_IF_EQUAL, 1, 0, _PACKET_HOST), _DROP]
+_TO_THIS_HOST = _only_if(_LOAD_PACKET_TYPE, _PACKET_HOST)
 _ICMP_ECHO = [
     *_TO_THIS_HOST,
-    (_LOAD_BYTE, 0, 0, 23),
-    (_JUMP_IF_EQUAL, 1, 0, 1),
-    _DROP,
-    (_LOAD_BYTE, 0, 0, 34),
-    (_JUMP_IF_EQUAL, 1, 0, 8),
-    _DROP,
+    *_only_if(_byte(23), 1),
+    *_only_if(_byte(34), 8),
     (_LOAD_WORD, 0, 0, 30),
 ]
 _ICMPV6_ECHO = [
     *_TO_THIS_HOST,
-    (_LOAD_BYTE, 0, 0, 20),
-    (_JUMP_IF_EQUAL, 1, 0, 58),
-    _DROP,
-    (_LOAD_BYTE, 0, 0, 54),
-    (_JUMP_IF_EQUAL, 1, 0, 128),
-    _DROP,
+    *_only_if(_byte(20), 58),
+    *_only_if(_byte(54), 128),
     (_LOAD_WORD, 0, 0, 50),
 ]
 
